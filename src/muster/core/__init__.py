@@ -1,0 +1,1 @@
+"""The model: what Muster knows and decides. No framework, driver, socket, logger or clock lives here."""
