@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntFlag
+from enum import IntFlag, StrEnum
 from typing import Any, NewType
 
 UserId = NewType("UserId", str)
@@ -45,7 +45,7 @@ class Secret:
         return "Secret(…)"
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Whether something takes part. Deleted rows are kept only where a dialect can show them."""
 
     ENABLED = "enabled"
@@ -54,7 +54,7 @@ class Status(str, Enum):
     DELETED = "deleted"
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What an identifier names; used by roles, journal and access."""
 
     USER = "user"

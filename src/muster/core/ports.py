@@ -100,13 +100,22 @@ class VisibleTo:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBy:
+    """The role has this member; the tenant has a role with this member."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Active:
     """The bootstrap configuration is (or is not) connected to all the channels it lists."""
 
     is_active: bool
 
 
-Condition = Is | Not | OneOf | Has | Contains | Tagged | Before | After | Connected | VisibleTo | Active
+Condition = (
+    Is | Not | OneOf | Has | Contains | Tagged | Before | After | Connected | VisibleTo | HeldBy | Active
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +191,8 @@ class Tx(Protocol):
         kind: type[N],
         tenant: TenantId,
         *conditions: Condition,
-        order: Order = Order(),  # noqa: B008 a frozen value
-        window: Window = Window(),  # noqa: B008 a frozen value
+        order: Order = Order(),
+        window: Window = Window(),
     ) -> Page[N]:
         """Give a window of the nouns that meet all conditions, and the count of all that do."""
 
@@ -197,7 +206,7 @@ class Tx(Protocol):
         """Delete the rows whose fields equal these (a list or tuple: any of its members); say how many."""
 
     def lock(self, name: str) -> None:
-        """Hold *name* until the transaction ends: no other transaction that locks it runs at the same time."""
+        """Hold *name* until the transaction ends; others that lock it wait."""
 
     def emit(self, *events: Event) -> None:
         """Write to the outbox."""
@@ -209,7 +218,9 @@ class Store(Protocol):
     async def run(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a use case that may write. What it returned was durable before this returns."""
 
-    async def read(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def read(
+        self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Run a use case that only reads. It sees everything that was acknowledged before."""
 
 

@@ -1,0 +1,330 @@
+"""Who are you, and may you: one table of rights and one function that decides."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from muster.core.errors import Forbidden, NotFound, TenantClosed, Unauthenticated
+from muster.core.model import (
+    ApiKey,
+    Device,
+    Group,
+    GroupId,
+    JournalEntry,
+    Json,
+    Kind,
+    Role,
+    Status,
+    Tenant,
+    TenantId,
+    User,
+    UserId,
+)
+from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, OneOf, Tx, VisibleTo
+
+# --- the table -----------------------------------------------------------------------------------------
+
+_ROLES = ("manage_role", "add_role_users", "remove_role_users", "view_role_users")
+DEVICE_ACTIONS = ("update", "read", "delete", "set_parent_group", "connect_to_channel", *_ROLES)
+CHANNEL_ACTIONS = (
+    "update",
+    "read",
+    "delete",
+    "set_parent_group",
+    "connect_to_device",
+    "publish",
+    "subscribe",
+    *_ROLES,
+)
+_GROUP_OWN = ("update", "read", "membership", "delete", "set_child", "set_parent", *_ROLES)
+_INSIDE = (
+    "device_create",
+    *(f"device_{a}" for a in DEVICE_ACTIONS),
+    "channel_create",
+    *(f"channel_{a}" for a in CHANNEL_ACTIONS),
+    "group_create",
+    *(f"group_{a}" for a in _GROUP_OWN),
+)
+GROUP_ACTIONS = (*_GROUP_OWN, *_INSIDE)
+TENANT_ACTIONS = ("update", "enable", "disable", "read", "delete", "membership", *_ROLES, *_INSIDE)
+
+ACTIONS: dict[Kind, tuple[str, ...]] = {
+    Kind.TENANT: TENANT_ACTIONS,
+    Kind.GROUP: GROUP_ACTIONS,
+    Kind.DEVICE: DEVICE_ACTIONS,
+    Kind.CHANNEL: CHANNEL_ACTIONS,
+}
+"""What a role on an entity of that kind can allow. In a role on a tenant or group, `device_read` is the
+action `read` on the devices inside it."""
+
+BUILTIN_ROLE = "admin"
+
+
+class Entity(Protocol):
+    """What rights are asked for: a group, device or channel."""
+
+    @property
+    def id(self) -> str:
+        """Its identifier."""
+
+    @property
+    def created_by(self) -> str:
+        """Who made it."""
+
+
+# --- who are you ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserToken:
+    """A verified token says who: it holds as long as the user's epoch is the same."""
+
+    user_id: UserId
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """An API key or personal access token, as sent."""
+
+    plain: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """A user whose password was just verified, or whom the settings name."""
+
+    user_id: UserId
+
+
+Evidence = UserToken | KeySecret | KnownUser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whoever asks, after authentication."""
+
+    user: User
+    key: ApiKey | None = None
+
+    @property
+    def id(self) -> UserId:
+        """The user's id."""
+        return self.user.id
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the whole installation is open to the caller; never through a scoped key."""
+        return self.user.is_admin and (self.key is None or self.key.scope is None)
+
+
+KEY_DIGEST = "api-key"
+
+
+def authenticate(tx: Tx, evidence: Evidence) -> Caller:
+    """Turn evidence into a caller, or raise Unauthenticated; disabled users and ended keys are nobody."""
+    if isinstance(evidence, KeySecret):
+        return _by_key(tx, evidence.plain)
+    user = tx.get(User, ANYWHERE, evidence.user_id)
+    if user is None or user.status is not Status.ENABLED:
+        raise Unauthenticated
+    if isinstance(evidence, UserToken) and user.epoch != evidence.epoch:
+        raise Unauthenticated
+    return Caller(user=user)
+
+
+def _by_key(tx: Tx, plain: str) -> Caller:
+    key = tx.find(ApiKey, ANYWHERE, digest=tx.digest(KEY_DIGEST, plain))
+    if key is None or key.revoked_at or (key.expires_at and key.expires_at <= tx.now):
+        raise Unauthenticated
+    user = tx.get(User, ANYWHERE, key.user_id)
+    if user is None or user.status is not Status.ENABLED:
+        raise Unauthenticated
+    return Caller(user=user, key=key)
+
+
+# --- may you -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the caller may do in one tenant."""
+
+    caller: Caller
+    tenant: Tenant
+    actions: frozenset[str]
+    """What the caller's roles on the tenant itself allow, before the scope of a token."""
+
+    def allows(self, action: str, entity_id: str = "") -> bool:
+        """Say whether a role on the tenant itself allows it, and the token's scope too."""
+        return action in self.actions and self.in_scope(action, entity_id)
+
+    def in_scope(self, action: str, entity_id: str = "") -> bool:
+        """Say whether the token the caller used is good for the action; without a scope it always is."""
+        key = self.caller.key
+        if key is None or key.scope is None:
+            return True
+        return any(_covers(entry, self.tenant.id, action, entity_id) for entry in key.scope)
+
+    def require(self, action: str) -> None:
+        """Raise Forbidden unless a role on the tenant itself allows *action*."""
+        if not self.allows(action):
+            raise Forbidden
+
+    def visible(self, kind: Kind) -> list[Condition]:
+        """Give the conditions that leave of a list of that kind what the caller may read."""
+        action = f"{kind.value}_read"
+        conditions: list[Condition] = []
+        if action not in self.actions:
+            conditions.append(VisibleTo(self.caller.id, ("read", action)))
+        if not self.in_scope(action):
+            conditions.append(OneOf("id", self._scoped_ids(action)))
+        return conditions
+
+    def _scoped_ids(self, action: str) -> list[str]:
+        key = self.caller.key
+        scope = key.scope if key is not None else []
+        return [e["id"] for e in scope if _covers(e, self.tenant.id, action, e["id"])]
+
+
+_ALL = frozenset(TENANT_ACTIONS)
+
+
+def enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> Standing:
+    """Let the caller into the tenant, or raise TenantClosed: unknown, foreign and closed look the same.
+
+    A disabled tenant lets in whoever may enable it, a frozen one the installation's admins only.
+    """
+    tenant = tx.get(Tenant, ANYWHERE, tenant_id)
+    if tenant is None or tenant.status is Status.DELETED:
+        raise TenantClosed
+    if caller.is_admin:
+        return Standing(caller=caller, tenant=tenant, actions=_ALL)
+    roles = tx.select(
+        Role, tenant_id, HeldBy(caller.id), Is("entity_kind", Kind.TENANT), Is("entity_id", tenant_id)
+    )
+    actions = frozenset(action for role in roles for action in role.actions)
+    if not roles and not tx.select(Role, tenant_id, HeldBy(caller.id)):
+        raise TenantClosed
+    if tenant.status is not Status.ENABLED and not (tenant.status is Status.DISABLED and "enable" in actions):
+        raise TenantClosed
+    return Standing(caller=caller, tenant=tenant, actions=actions)
+
+
+def require(tx: Tx, standing: Standing, kind: Kind, entity: Entity | None, *actions: str) -> None:
+    """Raise unless the caller may do all *actions* to the entity.
+
+    NotFound when the caller may not even know of it (so that unknown, foreign and hidden look alike),
+    Forbidden when it may be read but not this.
+    """
+    if entity is None:
+        raise NotFound
+    held = allowed(tx, standing, kind, entity)
+    if all(action in held for action in actions):
+        return
+    if "read" in held:
+        raise Forbidden
+    raise NotFound
+
+
+def allowed(tx: Tx, standing: Standing, kind: Kind, entity: Entity) -> frozenset[str]:
+    """Give the actions the caller may do to this entity: by its tenant, itself, and the groups above it."""
+    prefix = f"{kind.value}_"
+    through = {a.removeprefix(prefix) for a in standing.actions if a.startswith(prefix)}
+    names = ACTIONS[kind]
+    if through.issuperset(names):
+        return _scoped(standing, prefix, entity.id, names)
+    tenant_id, caller = standing.tenant.id, standing.caller
+    above = list(_groups_above(tx, tenant_id, kind, entity))
+    held = tx.select(Role, tenant_id, HeldBy(caller.id), OneOf("entity_id", [entity.id, *above]))
+    for role in held:
+        if role.entity_kind is kind and role.entity_id == entity.id:
+            through.update(role.actions)
+        elif role.entity_kind is Kind.GROUP and role.entity_id in above:
+            through.update(a.removeprefix(prefix) for a in role.actions if a.startswith(prefix))
+    if entity.created_by == caller.id and builtin_role(tx, tenant_id, kind, entity.id) is None:
+        through.update(names)
+    return _scoped(standing, prefix, entity.id, through)
+
+
+def _scoped(standing: Standing, prefix: str, entity_id: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name for name in names if standing.in_scope(prefix + name, entity_id))
+
+
+def builtin_role(tx: Tx, tenant_id: TenantId, kind: Kind, entity_id: str) -> Role | None:
+    """Give the entity's stored role `admin`. Until someone changes it, it is implied and not stored."""
+    found = tx.find(Role, tenant_id, entity_kind=kind, entity_id=entity_id, name=BUILTIN_ROLE)
+    return found if found is not None and found.is_builtin else None
+
+
+def _groups_above(tx: Tx, tenant_id: TenantId, kind: Kind, entity: Entity) -> Iterator[str]:
+    parent: GroupId | None = (
+        getattr(entity, "parent_id", None) if kind is Kind.GROUP else getattr(entity, "group_id", None)
+    )
+    seen: set[str] = set()
+    while parent is not None and parent not in seen:
+        seen.add(parent)
+        yield parent
+        group = tx.get(Group, tenant_id, parent)
+        parent = group.parent_id if group is not None else None
+
+
+# --- scopes of personal access tokens --------------------------------------------------------------
+
+_VERBS = {
+    "read": "read",
+    "create": "create",
+    "delete": "delete",
+    "publish": "publish",
+    "subscribe": "subscribe",
+}
+
+
+def _covers(entry: Json, tenant_id: TenantId, action: str, entity_id: str) -> bool:
+    """Say whether one entry of a scope, {tenant, kind, verb, id}, covers the action; `*` stands for any."""
+    kind, _, local = action.partition("_") if action.startswith(_KINDS) else ("tenant", "", action)
+    return (
+        entry["tenant"] in ("*", tenant_id)
+        and entry["kind"] == kind
+        and entry["verb"] in ("*", _VERBS.get(local, "update"))
+        and entry["id"] in ("*", entity_id)
+    )
+
+
+_KINDS = ("device_", "channel_", "group_")
+
+
+# --- the journal -----------------------------------------------------------------------------------
+
+
+def record(
+    tx: Tx,
+    caller: Caller | str,
+    tenant_id: TenantId,
+    operation: str,
+    ids: Iterable[str],
+    details: Json = None,
+) -> None:
+    """Write in the journal who did it; *operation* is `<kind>.<verb>`. One entry for each id."""
+    actor = caller if isinstance(caller, str) else caller.id
+    kind = Kind(operation.partition(".")[0])
+    tx.add(
+        *(
+            JournalEntry(
+                id=tx.new_id(),
+                tenant_id=tenant_id,
+                at=tx.now,
+                actor=actor,
+                operation=operation,
+                entity_kind=kind,
+                entity_id=entity_id,
+                details=details,
+            )
+            for entity_id in ids
+        )
+    )
+
+
+def without_secret(device: Device) -> Device:
+    """Give the device as those see it who may not see its secret."""
+    return replace(device, secret=None)
