@@ -209,7 +209,9 @@ class Store(Protocol):
     async def run(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a use case that may write. What it returned was durable before this returns."""
 
-    async def read(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def read(
+        self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Run a use case that only reads. It sees everything that was acknowledged before."""
 
 
