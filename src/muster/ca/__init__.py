@@ -1,0 +1,1 @@
+"""The only cryptography: seals, hashes, passwords, tokens and X.509. It knows no row, route or socket."""
