@@ -1,0 +1,44 @@
+"""What must leave the database after a commit: the outbox's topics and how their events are made."""
+
+from collections.abc import Iterable
+
+from muster.core.model import Event, Json, TenantId
+from muster.core.ports import Tx
+
+RIGHTS_CHANGED = "rights.changed"
+"""The device's live sessions must end, it returns with its new rights. Key: the device's id."""
+ACCESS_ENDED = "access.ended"
+"""The device may not return, and what the broker keeps for it is dropped. Key: the device's id."""
+TENANT_CLOSED = "tenant.closed"
+"""All live sessions of the tenant must end. Key: the tenant's id."""
+USER_CHANGED = "user.changed"
+"""What other processes remember of the user is void. Key: the user's id."""
+
+
+def _emit(tx: Tx, topic: str, tenant_id: str, keys: Iterable[str], payload: Json = None) -> None:
+    events = [
+        Event(topic=topic, tenant_id=TenantId(tenant_id), key=key, payload=payload, created_at=tx.now)
+        for key in keys
+    ]
+    if events:
+        tx.emit(*events)
+
+
+def rights_changed(tx: Tx, tenant_id: str, device_ids: Iterable[str]) -> None:
+    """Have the devices' sessions refreshed."""
+    _emit(tx, RIGHTS_CHANGED, tenant_id, device_ids)
+
+
+def access_ended(tx: Tx, tenant_id: str, device_ids: Iterable[str]) -> None:
+    """Have the devices' sessions ended for good."""
+    _emit(tx, ACCESS_ENDED, tenant_id, device_ids)
+
+
+def tenant_closed(tx: Tx, tenant_id: str) -> None:
+    """Have all sessions of the tenant ended."""
+    _emit(tx, TENANT_CLOSED, tenant_id, [tenant_id])
+
+
+def user_changed(tx: Tx, user_id: str) -> None:
+    """Have what is remembered of the user forgotten."""
+    _emit(tx, USER_CHANGED, "", [user_id])

@@ -1,0 +1,208 @@
+"""Access to messages: who a device is when it connects, and what it may publish and subscribe."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from muster.core import access, connections
+from muster.core.errors import Forbidden, NotFound, Unauthenticated
+from muster.core.model import (
+    Channel,
+    ChannelId,
+    ClientIdClaim,
+    Device,
+    DeviceId,
+    Flow,
+    Instant,
+    Kind,
+    Presence,
+    Secret,
+    Status,
+    Tenant,
+    TenantId,
+)
+from muster.core.ports import ANYWHERE, Is, OneOf, Tx
+
+
+class Reason(StrEnum):
+    """Why a device is refused. For logs and counters; the device learns only that it was."""
+
+    UNKNOWN = "unknown"
+    WRONG_SECRET = "wrong_secret"  # noqa: S105 a name, not a secret
+    DISABLED = "disabled"
+    TENANT_CLOSED = "tenant_closed"
+    CLIENT_ID_TAKEN = "client_id_taken"
+    CERTIFICATE = "certificate"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A device is not let in."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRight:
+    """What a device may do on one channel."""
+
+    channel_id: ChannelId
+    tenant_id: TenantId
+    route: str | None
+    tenant_alias: str | None
+    publish: bool
+    subscribe: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """A device that is let in, and what it may do."""
+
+    tenant_id: TenantId
+    device_id: DeviceId
+    channels: tuple[ChannelRight, ...]
+    expires_at: Instant = Instant(0)
+    """When the session must end by itself; 0: never."""
+
+    @property
+    def session(self) -> str:
+        """The name of the device's sessions inside Muster; unique in the installation."""
+        return f"{self.tenant_id}/{self.device_id}"
+
+
+def login(tx: Tx, username: str, secret: Secret) -> Rights | Refusal:
+    """Let a device in by its id and secret (spec E.2). A secret alone is not enough here: it names no tenant."""
+    candidates = tx.select(Device, ANYWHERE, Is("id", username))
+    # Several tenants may use the same device id: the secret tells which one is meant.
+    device = next((d for d in candidates if d.secret is not None and d.secret == secret), None)
+    if device is None:
+        return Refusal(Reason.WRONG_SECRET if candidates else Reason.UNKNOWN)
+    return admit(tx, device)
+
+
+def admit(tx: Tx, device: Device) -> Rights | Refusal:
+    """Give the rights of a device that has proved who it is."""
+    if device.status is not Status.ENABLED:
+        return Refusal(Reason.DISABLED)
+    tenant = tx.get(Tenant, ANYWHERE, device.tenant_id)
+    if tenant is None or tenant.status is not Status.ENABLED:
+        return Refusal(Reason.TENANT_CLOSED)
+    return Rights(tenant_id=tenant.id, device_id=device.id, channels=_rights(tx, tenant, device))
+
+
+def _rights(tx: Tx, tenant: Tenant, device: Device) -> tuple[ChannelRight, ...]:
+    flows = connections.flows_of(tx, tenant.id, device.id)
+    channels = tx.select(Channel, tenant.id, OneOf("id", list(flows)), Is("status", Status.ENABLED))
+    return tuple(
+        ChannelRight(
+            channel_id=channel.id,
+            tenant_id=tenant.id,
+            route=channel.route,
+            tenant_alias=tenant.alias,
+            publish=bool(flows[channel.id] & Flow.PUBLISH),
+            subscribe=bool(flows[channel.id] & Flow.SUBSCRIBE),
+        )
+        for channel in channels
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A message may pass: who sends or reads it, and where."""
+
+    tenant_id: TenantId
+    channel_id: ChannelId
+    publisher: str
+
+
+def may_pass(
+    tx: Tx, *, channel_id: str, domain: str | None, secret: Secret, device_id: str | None, flow: Flow
+) -> Passage:
+    """Let a device publish to or read a channel by its secret, resolved together with the channel's tenant.
+
+    *domain* is the tenant's id or alias where the address names one. Unauthenticated for an unknown secret
+    or channel, Forbidden when it is not connected so, or device, channel or tenant are disabled.
+    """
+    channel, tenant = _address(tx, channel_id, domain)
+    if channel is None or tenant is None:
+        raise Unauthenticated
+    device = tx.find(Device, tenant.id, secret=secret)
+    if device is None or (device_id and device.id != device_id):
+        raise Unauthenticated
+    flows = connections.flows_of(tx, tenant.id, device.id)
+    enabled = {device.status, channel.status, tenant.status} == {Status.ENABLED}
+    if not enabled or not flows.get(channel.id, Flow(0)) & flow:
+        raise Forbidden
+    return Passage(tenant_id=tenant.id, channel_id=channel.id, publisher=device.id)
+
+
+def may_user_pass(
+    tx: Tx, caller: access.Caller, *, channel_id: str, domain: str | None, flow: Flow
+) -> Passage:
+    """Let a user publish to or read a channel by right of membership (spec E.2)."""
+    channel, tenant = _address(tx, channel_id, domain)
+    if channel is None or tenant is None:
+        raise NotFound
+    standing = access.enter(tx, caller, tenant.id)
+    action = "publish" if flow is Flow.PUBLISH else "subscribe"
+    access.require(tx, standing, Kind.CHANNEL, channel, action)
+    if channel.status is not Status.ENABLED:
+        raise Forbidden
+    return Passage(tenant_id=tenant.id, channel_id=channel.id, publisher=caller.id)
+
+
+def _address(tx: Tx, channel: str, domain: str | None) -> tuple[Channel | None, Tenant | None]:
+    """Find the channel by id or, within a named tenant, by route."""
+    if domain is None:
+        found = tx.get(Channel, ANYWHERE, channel)
+        return found, tx.get(Tenant, ANYWHERE, found.tenant_id) if found is not None else None
+    tenant = tx.get(Tenant, ANYWHERE, domain) or tx.find(Tenant, ANYWHERE, alias=domain)
+    if tenant is None:
+        return None, None
+    return tx.get(Channel, tenant.id, channel) or tx.find(Channel, tenant.id, route=channel), tenant
+
+
+def claim_client_id(tx: Tx, client_id: str, tenant_id: TenantId, device_id: DeviceId) -> bool:
+    """Say whether the device may use this MQTT client id: its own, or nobody's yet and now its own."""
+    tx.lock(f"client-id:{client_id}")
+    held = tx.get(ClientIdClaim, ANYWHERE, client_id)
+    if held is not None:
+        return (held.tenant_id, held.device_id) == (tenant_id, device_id)
+    tx.add(ClientIdClaim(id=client_id, tenant_id=tenant_id, device_id=device_id, created_at=tx.now))
+    return True
+
+
+def seen(
+    tx: Tx,
+    tenant_id: TenantId,
+    device_id: DeviceId,
+    *,
+    is_connected: bool,
+    at: Instant,
+    protocol: str,
+    source: str,
+) -> None:
+    """Note that a device connected or disconnected; ignored when the device is gone meanwhile."""
+    if tx.get(Device, tenant_id, device_id) is None:
+        return
+    known = tx.find(Presence, tenant_id, device_id=device_id)
+    presence = Presence(
+        tenant_id=tenant_id,
+        device_id=device_id,
+        connected_at=at if is_connected else (known.connected_at if known else Instant(0)),
+        disconnected_at=at if not is_connected else (known.disconnected_at if known else Instant(0)),
+        protocol=protocol,
+        source=source,
+    )
+    if known is None:
+        tx.add(presence)
+    else:
+        tx.change(presence)
+
+
+def presence_of(tx: Tx, caller: access.Caller, tenant_id: TenantId, device_ids: list[str]) -> list[Presence]:
+    """Give when these devices of the tenant were seen last, as far as the caller may read them."""
+    standing = access.enter(tx, caller, tenant_id)
+    readable = tx.select(Device, tenant_id, *standing.visible(Kind.DEVICE), OneOf("id", device_ids))
+    return tx.select(Presence, tenant_id, OneOf("device_id", [d.id for d in readable]))

@@ -1,0 +1,396 @@
+"""One-call provisioning: a layout becomes a plan, and a plan lands whole or not at all."""
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from muster.core import access, connections, registry
+from muster.core.access import Caller, record
+from muster.core.bootstrap import in_order
+from muster.core.errors import Conflict, NotFound
+from muster.core.layout import EXTERNAL_ID, Layout
+from muster.core.model import (
+    BootstrapConfig,
+    Channel,
+    ChannelId,
+    Connection,
+    Device,
+    DeviceId,
+    Flow,
+    Instant,
+    Json,
+    Kind,
+    Member,
+    Metadata,
+    ProvisionRecord,
+    Role,
+    Secret,
+    TenantId,
+    UserId,
+)
+from muster.core.ports import Is, OneOf, Tx
+
+NO_CONTENT = "{}"
+"""What the device reads when nothing is configured: agents parse it as JSON, so never empty (spec D.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the caller of one provisioning call says. *metadata* goes to every device, over the layout's."""
+
+    external_id: str
+    external_key: Secret
+    name: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything one call makes, decided and not yet written."""
+
+    devices: tuple[Device, ...]
+    channels: tuple[Channel, ...]
+    connections: tuple[Connection, ...]
+    config: BootstrapConfig | None
+    is_whitelisted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """What a provisioning call answers. The devices show their metadata as the layout has it."""
+
+    devices: tuple[Device, ...]
+    channels: tuple[Channel, ...]
+    whitelisted: tuple[DeviceId, ...] = ()
+    client_cert: Metadata = field(default_factory=dict)
+    """Certificate (PEM) by device id; empty unless the layout makes certificates."""
+    client_key: Metadata = field(default_factory=dict)
+    ca_cert: str = ""
+
+
+# --- the plan: pure ------------------------------------------------------------------------------------
+
+
+def plan(
+    layout: Layout,
+    request: Request,
+    tenant_id: TenantId,
+    created_by: UserId,
+    now: Instant,
+    new_id: Callable[[], str],
+    new_secret: Callable[[], str],
+) -> Plan:
+    """Decide what to create. Pure: the same arguments, the same plan; the layout is not changed."""
+    devices = tuple(
+        Device(
+            id=DeviceId(new_id()),
+            tenant_id=tenant_id,
+            name=_device_name(request.name, each.name, is_first=position == 0),
+            secret=Secret(new_secret()),
+            metadata=_device_metadata(each.metadata, request),
+            mapping_id=request.external_id,
+            created_by=created_by,
+            created_at=now,
+        )
+        for position, each in enumerate(layout.devices)
+    )
+    channels = tuple(
+        Channel(
+            id=ChannelId(new_id()),
+            tenant_id=tenant_id,
+            name=each.name,
+            metadata=copy.deepcopy(dict(each.metadata)),
+            mapping_id=request.external_id,
+            created_by=created_by,
+            created_at=now,
+        )
+        for each in layout.channels
+    )
+    config = _config(layout, request, tenant_id, created_by, now, devices, channels)
+    connected = [d for d in devices if layout.is_whitelisted or config is None or d.id != config.device_id]
+    return Plan(
+        devices=devices,
+        channels=channels,
+        connections=tuple(
+            Connection(tenant_id=tenant_id, channel_id=c.id, device_id=d.id, flow=Flow.BOTH)
+            for d, c in product(connected, channels)
+        ),
+        config=config,
+        is_whitelisted=layout.is_whitelisted,
+    )
+
+
+def _device_name(asked: str, in_layout: str, *, is_first: bool) -> str:
+    if not asked:
+        return in_layout
+    return asked if is_first else f"{asked}_{in_layout}"
+
+
+def _device_metadata(in_layout: Metadata, request: Request) -> Metadata:
+    metadata = {**copy.deepcopy(dict(in_layout)), **copy.deepcopy(dict(request.metadata))}
+    if EXTERNAL_ID in in_layout:
+        metadata[EXTERNAL_ID] = request.external_id
+    return metadata
+
+
+def _config(
+    layout: Layout,
+    request: Request,
+    tenant_id: TenantId,
+    created_by: UserId,
+    now: Instant,
+    devices: Sequence[Device],
+    channels: Sequence[Channel],
+) -> BootstrapConfig | None:
+    if layout.bootstrap_device is None:
+        return None
+    device = devices[layout.devices.index(layout.bootstrap_device)]
+    return BootstrapConfig(
+        tenant_id=tenant_id,
+        device_id=device.id,
+        external_id=request.external_id,
+        external_key=request.external_key,
+        name=device.name,
+        content=NO_CONTENT if layout.content is None else json.dumps(layout.content, separators=(",", ":")),
+        channels=tuple(c.id for c in in_order(channels)),
+        created_by=created_by,
+        created_at=now,
+    )
+
+
+def _gateway(device: Device, channels: Sequence[Channel]) -> Device:
+    """Give the bootstrapped device with what upstream writes into its metadata (spec C.4, 6), no key."""
+    by_type = {c.metadata.get("type"): c.id for c in channels}
+    extra = {
+        "type": "gateway",
+        EXTERNAL_ID: device.mapping_id,
+        "ctrl_channel_id": by_type.get("control", ""),
+        "data_channel_id": by_type.get("data", ""),
+        "export_channel_id": by_type.get("export", ""),
+        "cfg_id": device.id,
+    }
+    return replace(device, metadata={**device.metadata, **extra})
+
+
+# --- the transaction -----------------------------------------------------------------------------------
+
+
+def provision(
+    tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, layout_digest: bytes, request: Request
+) -> Provisioned:
+    """Create everything the layout asks for, or give what the same call created before.
+
+    Conflict when the external id is in use with another key, name or layout; then nothing has changed.
+    """
+    standing = access.enter(tx, caller, tenant_id)
+    tx.lock(f"mapping:{tenant_id}:{request.external_id}")
+    asked = _request_digest(tx, layout_digest, request)
+    made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
+    if made is not None:
+        return _again(tx, standing, made, asked)
+    registry.may_create(tx, standing, Kind.DEVICE, [None])
+    registry.may_create(tx, standing, Kind.CHANNEL, [None])
+    registry.keep_limit(tx, standing, len(layout.devices))
+    planned = plan(layout, request, tenant_id, caller.id, tx.now, tx.new_id, tx.new_secret)
+    answer = answer_of(planned)
+    _write(tx, caller, planned, request.external_id, asked, answer)
+    return answer
+
+
+def preview(tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, request: Request) -> Plan:
+    """Give the plan and write nothing. Conflict when the external id is in use already."""
+    standing = access.enter(tx, caller, tenant_id)
+    registry.may_create(tx, standing, Kind.DEVICE, [None])
+    registry.may_create(tx, standing, Kind.CHANNEL, [None])
+    if tx.find(BootstrapConfig, tenant_id, external_id=request.external_id) is not None:
+        raise Conflict("the external id is in use already")
+    return plan(layout, request, tenant_id, caller.id, tx.now, tx.new_id, tx.new_secret)
+
+
+def answer_of(planned: Plan) -> Provisioned:
+    """Give what the call answers for a plan."""
+    config = planned.config
+    whitelisted = tuple(d.id for d in planned.devices) if planned.is_whitelisted and config else ()
+    return Provisioned(devices=planned.devices, channels=planned.channels, whitelisted=whitelisted)
+
+
+def _write(
+    tx: Tx, caller: Caller, planned: Plan, external_id: str, asked: bytes, answer: Provisioned
+) -> None:
+    config = planned.config
+    devices = planned.devices
+    if config is not None:
+        devices = tuple(_gateway(d, planned.channels) if d.id == config.device_id else d for d in devices)
+    tenant_id = planned.devices[0].tenant_id
+    kept = ProvisionRecord(
+        tenant_id=tenant_id,
+        external_id=external_id,
+        request_digest=asked,
+        device_ids=tuple(d.id for d in planned.devices),
+        channel_ids=tuple(c.id for c in planned.channels),
+        answer=Secret(_dump(answer)),
+        created_by=caller.id,
+        created_at=tx.now,
+    )
+    configs = () if config is None else (config,)
+    tx.add(*devices, *planned.channels, *planned.connections, *configs, kept)
+    record(tx, caller, tenant_id, "device.create", kept.device_ids)
+    record(tx, caller, tenant_id, "channel.create", kept.channel_ids)
+    record(tx, caller, tenant_id, "mapping.create", [external_id])
+
+
+def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:
+    parts = [request.external_key.reveal(), request.name, layout_digest.hex()]
+    if request.metadata:
+        parts.append(json.dumps(request.metadata, sort_keys=True))
+    return tx.digest("mapping", json.dumps(parts))
+
+
+def _again(tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: bytes) -> Provisioned:
+    if made.created_by != standing.caller.id:
+        standing.require("device_read")
+    if made.request_digest != asked:
+        raise Conflict("the external id is in use with another key, name or layout")
+    if made.answer is not None:
+        return _load(made)
+    return _afresh(tx, made)
+
+
+def _afresh(tx: Tx, made: ProvisionRecord) -> Provisioned:
+    """Build the answer from what is true now."""
+    devices = {d.id: d for d in tx.select(Device, made.tenant_id, OneOf("id", made.device_ids))}
+    channels = {c.id: c for c in tx.select(Channel, made.tenant_id, OneOf("id", made.channel_ids))}
+    active = []
+    for device_id in devices:
+        flows = connections.flows_of(tx, made.tenant_id, device_id)
+        if channels and all(flows.get(c) == Flow.BOTH for c in channels):
+            active.append(device_id)
+    return Provisioned(
+        devices=tuple(devices[i] for i in made.device_ids if i in devices),
+        channels=tuple(channels[i] for i in made.channel_ids if i in channels),
+        whitelisted=tuple(active),
+    )
+
+
+# --- the stored answer -----------------------------------------------------------------------------------
+
+
+def _dump(answer: Provisioned) -> str:
+    return json.dumps(
+        {
+            "devices": [[d.id, d.name, d.secret and d.secret.reveal(), d.metadata] for d in answer.devices],
+            "channels": [[c.id, c.name, c.metadata] for c in answer.channels],
+            "whitelisted": answer.whitelisted,
+            "client_cert": answer.client_cert,
+            "client_key": answer.client_key,
+            "ca_cert": answer.ca_cert,
+        },
+        separators=(",", ":"),
+    )
+
+
+def _load(made: ProvisionRecord) -> Provisioned:
+    kept: dict[str, Json] = json.loads(made.answer.reveal()) if made.answer is not None else {}
+    return Provisioned(
+        devices=tuple(
+            Device(
+                id=DeviceId(device_id),
+                tenant_id=made.tenant_id,
+                name=name,
+                secret=secret and Secret(secret),
+                metadata=metadata,
+                mapping_id=made.external_id,
+                created_by=made.created_by,
+                created_at=made.created_at,
+            )
+            for device_id, name, secret, metadata in kept["devices"]
+        ),
+        channels=tuple(
+            Channel(
+                id=ChannelId(channel_id),
+                tenant_id=made.tenant_id,
+                name=name,
+                metadata=metadata,
+                mapping_id=made.external_id,
+                created_by=made.created_by,
+                created_at=made.created_at,
+            )
+            for channel_id, name, metadata in kept["channels"]
+        ),
+        whitelisted=tuple(kept["whitelisted"]),
+        client_cert=kept["client_cert"],
+        client_key=kept["client_key"],
+        ca_cert=kept["ca_cert"],
+    )
+
+
+# --- taking it back --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What taking a mapping back deleted, and what it left alone and why."""
+
+    devices: tuple[DeviceId, ...]
+    channels: tuple[ChannelId, ...]
+    kept: Metadata = field(default_factory=dict)
+    """Reason by id: `changed` or `shared` since it was made."""
+
+
+def unprovision(
+    tx: Tx, caller: Caller, tenant_id: TenantId, external_id: str, *, is_forced: bool = False
+) -> Removed:
+    """Delete exactly what one call made. What was changed or shared since stays, unless forced.
+
+    While something stays, the record of it stays too, so that a second, forced call finds it.
+    """
+    standing = access.enter(tx, caller, tenant_id)
+    made = tx.find(ProvisionRecord, tenant_id, external_id=external_id)
+    if made is None:
+        raise NotFound
+    devices = tx.select(Device, tenant_id, OneOf("id", made.device_ids))
+    channels = tx.select(Channel, tenant_id, OneOf("id", made.channel_ids))
+    for device in devices:
+        access.require(tx, standing, Kind.DEVICE, device, "delete")
+    for channel in channels:
+        access.require(tx, standing, Kind.CHANNEL, channel, "delete")
+    kept = {} if is_forced else _touched(tx, made, devices, channels)
+    gone = tuple(d for d in devices if d.id not in kept)
+    dropped = tuple(c for c in channels if c.id not in kept)
+    if kept:
+        left = tuple(d.id for d in devices if d.id in kept), tuple(c.id for c in channels if c.id in kept)
+        tx.change(replace(made, device_ids=left[0], channel_ids=left[1], answer=None))
+    else:
+        tx.remove(ProvisionRecord, tenant_id, external_id=external_id)
+    registry.remove_devices(tx, caller, tenant_id, gone)
+    registry.remove_channels(tx, caller, tenant_id, dropped)
+    record(tx, caller, tenant_id, "mapping.delete", [external_id], {"kept": kept})
+    return Removed(devices=tuple(d.id for d in gone), channels=tuple(c.id for c in dropped), kept=kept)
+
+
+def _touched(
+    tx: Tx, made: ProvisionRecord, devices: Sequence[Device], channels: Sequence[Channel]
+) -> dict[str, str]:
+    """Say which of them were changed by hand, or shared with users, devices or channels of other origin."""
+    tenant_id, reasons = made.tenant_id, {}
+    ids = [*made.device_ids, *made.channel_ids]
+    shared = {r.entity_id for r in tx.select(Role, tenant_id, OneOf("entity_id", ids)) if _is_held(tx, r)}
+    entities: list[Device | Channel] = [*devices, *channels]
+    for entity in entities:
+        if entity.updated_at:
+            reasons[entity.id] = "changed"
+        elif entity.id in shared or _is_joined(tx, made, entity):
+            reasons[entity.id] = "shared"
+    return reasons
+
+
+def _is_held(tx: Tx, role: Role) -> bool:
+    return tx.count(Member, role.tenant_id, Is("role_id", role.id)) > 0
+
+
+def _is_joined(tx: Tx, made: ProvisionRecord, entity: Device | Channel) -> bool:
+    if isinstance(entity, Device):
+        return not set(connections.flows_of(tx, made.tenant_id, entity.id)) <= set(made.channel_ids)
+    return not set(connections.devices_of(tx, made.tenant_id, entity.id)) <= set(made.device_ids)

@@ -1,0 +1,324 @@
+"""Devices and channels: their life, from creation to deletion."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from muster.core import access, connections, events
+from muster.core.access import Caller, Standing, record, require
+from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
+from muster.core.model import (
+    BootstrapConfig,
+    Channel,
+    ChannelId,
+    ClientIdClaim,
+    Connection,
+    Device,
+    DeviceId,
+    Group,
+    GroupId,
+    Kind,
+    Member,
+    Metadata,
+    Presence,
+    ProvisionRecord,
+    Role,
+    Secret,
+    Status,
+    TenantId,
+)
+from muster.core.ports import Condition, OneOf, Order, Page, Tx, Window
+
+Entity = TypeVar("Entity", Device, Channel)
+KINDS: dict[type, Kind] = {Device: Kind.DEVICE, Channel: Kind.CHANNEL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDevice:
+    """What a device is created from; without a secret one is made, unless it needs none."""
+
+    id: str | None = None
+    name: str = ""
+    identity: str = ""
+    secret: Secret | None = None
+    needs_secret: bool = True
+    status: Status = Status.ENABLED
+    tags: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    group_id: GroupId | None = None
+    via: tuple[str, ...] = ()
+    extensions: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChannel:
+    """What a channel is created from."""
+
+    id: str | None = None
+    name: str = ""
+    route: str | None = None
+    status: Status = Status.ENABLED
+    tags: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    group_id: GroupId | None = None
+
+
+# --- creation ------------------------------------------------------------------------------------------
+
+
+def create_devices(tx: Tx, caller: Caller, tenant_id: TenantId, new: Sequence[NewDevice]) -> list[Device]:
+    """Create all of them or none. Conflict when an id or secret is taken, LimitReached beyond the limit."""
+    standing = access.enter(tx, caller, tenant_id)
+    may_create(tx, standing, Kind.DEVICE, [n.group_id for n in new])
+    keep_limit(tx, standing, len(new))
+    made = [_device(tx, caller, tenant_id, n) for n in new]
+    tx.add(*made)
+    record(tx, caller, tenant_id, "device.create", [d.id for d in made])
+    return made
+
+
+def create_channels(tx: Tx, caller: Caller, tenant_id: TenantId, new: Sequence[NewChannel]) -> list[Channel]:
+    """Create all of them or none. Conflict when an id or route is taken."""
+    standing = access.enter(tx, caller, tenant_id)
+    may_create(tx, standing, Kind.CHANNEL, [n.group_id for n in new])
+    made = [_channel(tx, caller, tenant_id, n) for n in new]
+    tx.add(*made)
+    record(tx, caller, tenant_id, "channel.create", [c.id for c in made])
+    return made
+
+
+def may_create(tx: Tx, standing: Standing, kind: Kind, groups: Sequence[GroupId | None]) -> None:
+    """Raise unless the caller may create such entities in the tenant, or else in each of the groups."""
+    action = f"{kind.value}_create"
+    for group_id in set(groups):
+        group = tx.get(Group, standing.tenant.id, group_id) if group_id is not None else None
+        if group_id is not None and group is None:
+            raise NotFound("there is no such parent group")
+        if standing.allows(action):
+            continue
+        if group is None:
+            raise Forbidden
+        require(tx, standing, Kind.GROUP, group, action)
+
+
+def keep_limit(tx: Tx, standing: Standing, more: int) -> None:
+    """Raise LimitReached when *more* devices would exceed the tenant's limit; exact under concurrency."""
+    limit = standing.tenant.max_devices
+    if limit < 0:
+        return
+    tx.lock(f"devices:{standing.tenant.id}")
+    if tx.count(Device, standing.tenant.id) + more > limit:
+        raise LimitReached(f"the tenant may hold {limit} devices")
+
+
+def _device(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewDevice) -> Device:
+    return Device(
+        id=DeviceId(new.id or tx.new_id()),
+        tenant_id=tenant_id,
+        name=new.name,
+        identity=new.identity,
+        secret=new.secret or (Secret(tx.new_secret()) if new.needs_secret else None),
+        status=new.status,
+        tags=new.tags,
+        metadata=new.metadata,
+        group_id=new.group_id,
+        via=new.via,
+        extensions=new.extensions,
+        created_by=caller.id,
+        created_at=tx.now,
+    )
+
+
+def _channel(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewChannel) -> Channel:
+    return Channel(
+        id=ChannelId(new.id or tx.new_id()),
+        tenant_id=tenant_id,
+        name=new.name,
+        route=new.route,
+        status=new.status,
+        tags=new.tags,
+        metadata=new.metadata,
+        group_id=new.group_id,
+        created_by=caller.id,
+        created_at=tx.now,
+    )
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def fetch(
+    tx: Tx, caller: Caller, tenant_id: TenantId, kind: type[Entity], entity_id: str, action: str = "read"
+) -> Entity:
+    """Give the entity if the caller may do *action* to it; NotFound or Forbidden as access.require says."""
+    standing = access.enter(tx, caller, tenant_id)
+    found = tx.get(kind, tenant_id, entity_id)
+    if found is None:
+        raise NotFound
+    require(tx, standing, KINDS[kind], found, action)
+    return found
+
+
+def get_device(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -> Device:
+    """Give a device, its secret with it."""
+    return fetch(tx, caller, tenant_id, Device, device_id)
+
+
+def get_channel(tx: Tx, caller: Caller, tenant_id: TenantId, channel_id: str) -> Channel:
+    """Give a channel."""
+    return fetch(tx, caller, tenant_id, Channel, channel_id)
+
+
+def list_devices(
+    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+) -> Page[Device]:
+    """List the devices of the tenant that the caller may read."""
+    visible = access.enter(tx, caller, tenant_id).visible(Kind.DEVICE)
+    return tx.page(Device, tenant_id, *visible, *conditions, order=order, window=window)
+
+
+def list_channels(
+    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+) -> Page[Channel]:
+    """List the channels of the tenant that the caller may read."""
+    visible = access.enter(tx, caller, tenant_id).visible(Kind.CHANNEL)
+    return tx.page(Channel, tenant_id, *visible, *conditions, order=order, window=window)
+
+
+# --- change --------------------------------------------------------------------------------------------
+
+
+def update(
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    kind: type[Entity],
+    entity_id: str,
+    change: Callable[[Entity], Entity],
+) -> Entity:
+    """Change name, tags, metadata and the like. A disabled entity cannot be changed: NotFound."""
+    entity = fetch(tx, caller, tenant_id, kind, entity_id, "update")
+    if entity.status is not Status.ENABLED:
+        raise NotFound
+    return _write(tx, caller, change(entity), "update")
+
+
+def _write(tx: Tx, caller: Caller, entity: Entity, verb: str) -> Entity:
+    changed = replace(entity, updated_at=tx.now, updated_by=caller.id)
+    if isinstance(changed, Device):
+        changed = replace(changed, revision=changed.revision + 1)
+    tx.change(changed)
+    record(tx, caller, entity.tenant_id, f"{KINDS[type(entity)].value}.{verb}", [entity.id])
+    return changed
+
+
+def rotate_secret(
+    tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str, secret: Secret | None = None
+) -> Device:
+    """Give a device another secret (a fresh one without *secret*); the old one ends at once everywhere."""
+    device = fetch(tx, caller, tenant_id, Device, device_id, "update")
+    if device.status is not Status.ENABLED:
+        raise NotFound
+    spoil_answer(tx, tenant_id, device.mapping_id)
+    events.access_ended(tx, tenant_id, [device.id])
+    return _write(tx, caller, replace(device, secret=secret or Secret(tx.new_secret())), "secret")
+
+
+def set_status(
+    tx: Tx, caller: Caller, tenant_id: TenantId, kind: type[Entity], entity_id: str, status: Status
+) -> Entity:
+    """Enable or disable; a disabled device or channel is out everywhere. SameStatus when it is so already."""
+    entity = fetch(tx, caller, tenant_id, kind, entity_id, "update")
+    if entity.status is status:
+        raise SameStatus
+    if isinstance(entity, Device):
+        events.access_ended(tx, tenant_id, [entity.id])
+    else:
+        events.rights_changed(tx, tenant_id, connections.devices_of(tx, tenant_id, entity.id))
+    return _write(tx, caller, replace(entity, status=status), f"{status.value.removesuffix('d')}")
+
+
+def set_group(
+    tx: Tx, caller: Caller, tenant_id: TenantId, kind: type[Entity], entity_id: str, group_id: str | None
+) -> Entity:
+    """Put it into a group, or (None) out of any; a right on both sides is needed."""
+    entity = fetch(tx, caller, tenant_id, kind, entity_id, "set_parent_group")
+    if group_id is not None:
+        group = tx.get(Group, tenant_id, group_id)
+        require(tx, access.enter(tx, caller, tenant_id), Kind.GROUP, group, "set_child")
+    return _write(
+        tx, caller, replace(entity, group_id=None if group_id is None else GroupId(group_id)), "group"
+    )
+
+
+# --- deletion ------------------------------------------------------------------------------------------
+
+
+def delete_device(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -> None:
+    """Delete a device and all that hangs on it; its sessions end."""
+    device = fetch(tx, caller, tenant_id, Device, device_id, "delete")
+    remove_devices(tx, caller, tenant_id, [device])
+
+
+def remove_devices(tx: Tx, caller: Caller, tenant_id: TenantId, devices: Sequence[Device]) -> None:
+    """Delete the devices, whoever may; with connections, bootstrap configuration, roles and presence."""
+    ids = [device.id for device in devices]
+    for noun in (Connection, BootstrapConfig, Presence, ClientIdClaim):
+        tx.remove(noun, tenant_id, device_id=ids)
+    _remove_roles(tx, tenant_id, ids)
+    tx.remove(Device, tenant_id, id=ids)
+    for mapping_id in {device.mapping_id for device in devices}:
+        spoil_answer(tx, tenant_id, mapping_id)
+    events.access_ended(tx, tenant_id, ids)
+    record(tx, caller, tenant_id, "device.delete", ids)
+
+
+def delete_channel(tx: Tx, caller: Caller, tenant_id: TenantId, channel_id: str) -> None:
+    """Delete a channel and its connections; the devices' sessions are refreshed."""
+    channel = fetch(tx, caller, tenant_id, Channel, channel_id, "delete")
+    remove_channels(tx, caller, tenant_id, [channel])
+
+
+def remove_channels(tx: Tx, caller: Caller, tenant_id: TenantId, channels: Sequence[Channel]) -> None:
+    """Delete the channels, whoever may; with connections and roles."""
+    ids = [channel.id for channel in channels]
+    affected = {d for channel_id in ids for d in connections.devices_of(tx, tenant_id, channel_id)}
+    tx.remove(Connection, tenant_id, channel_id=ids)
+    _remove_roles(tx, tenant_id, ids)
+    for mapping_id in {channel.mapping_id for channel in channels}:
+        spoil_answer(tx, tenant_id, mapping_id)
+    tx.remove(Channel, tenant_id, id=ids)
+    events.rights_changed(tx, tenant_id, sorted(affected))
+    record(tx, caller, tenant_id, "channel.delete", ids)
+
+
+def _remove_roles(tx: Tx, tenant_id: TenantId, entity_ids: Sequence[str]) -> None:
+    role_ids = [role.id for role in tx.select(Role, tenant_id, OneOf("entity_id", entity_ids))]
+    if role_ids:
+        tx.remove(Member, tenant_id, role_id=role_ids)
+        tx.remove(Role, tenant_id, id=role_ids)
+
+
+def spoil_answer(tx: Tx, tenant_id: TenantId, mapping_id: str | None) -> None:
+    """Have the answer of the mapping that made something built afresh: what it shows has changed.
+
+    When none of its devices is left the mapping is over, and its external id free for another.
+    """
+    made = tx.find(ProvisionRecord, tenant_id, external_id=mapping_id) if mapping_id is not None else None
+    if made is None:
+        return
+    if _is_empty(tx, made):
+        tx.remove(ProvisionRecord, tenant_id, external_id=made.external_id)
+    elif made.answer is not None:
+        tx.change(replace(made, answer=None))
+
+
+def _is_empty(tx: Tx, made: ProvisionRecord) -> bool:
+    return not tx.select(Device, made.tenant_id, OneOf("id", made.device_ids), window=Window(limit=1))
+
+
+def check_name(name: str, limit: int = 1024) -> str:
+    """Give the name, or raise Malformed beyond *limit* bytes (spec A.0)."""
+    if len(name.encode()) > limit:
+        raise Malformed("invalid name size")
+    return name

@@ -1,0 +1,327 @@
+"""Users and tenants: how they come into being, change and end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from muster.core import access, events
+from muster.core.access import Caller, record
+from muster.core.errors import Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
+from muster.core.model import (
+    ApiKey,
+    Kind,
+    Member,
+    Metadata,
+    Role,
+    RoleId,
+    Status,
+    Tenant,
+    TenantId,
+    User,
+    UserId,
+)
+from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Not, Order, Page, Tx, Window
+
+NO_TENANT = TenantId("-")
+"""Under this the journal keeps what belongs to no tenant: the changes of users."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """What a user is created from; *password* is a verifier already."""
+
+    username: str
+    email: str
+    password: str
+    first_name: str = ""
+    last_name: str = ""
+    is_admin: bool = False
+    status: Status = Status.ENABLED
+    tags: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    picture: str = ""
+
+
+# --- users -------------------------------------------------------------------------------------------
+
+
+def create_user(tx: Tx, caller: Caller | None, new: NewUser, *, self_register: bool) -> User:
+    """Create a user and the user's personal tenant.
+
+    Without *self_register* only an admin may, and only an admin makes admins. Conflict when the username
+    or email is taken.
+    """
+    by_admin = caller is not None and caller.is_admin
+    if not (self_register or by_admin) or (new.is_admin and not by_admin):
+        raise Unauthenticated if caller is None else Forbidden
+    return add_user(tx, new, actor=caller.id if caller is not None else "")
+
+
+def add_user(tx: Tx, new: NewUser, *, actor: str) -> User:
+    """Create a user and the user's personal tenant, whoever asked. Conflict as in create_user."""
+    user_id = UserId(tx.new_id())
+    user = User(
+        id=user_id,
+        username=new.username,
+        email=new.email,
+        password=new.password,
+        first_name=new.first_name,
+        last_name=new.last_name,
+        is_admin=new.is_admin,
+        status=new.status,
+        tags=new.tags,
+        metadata=new.metadata,
+        picture=new.picture,
+        personal_tenant=TenantId(tx.new_id()),
+        created_at=tx.now,
+    )
+    tx.add(user)
+    tenant = Tenant(
+        id=user.personal_tenant,
+        name=user.username,
+        alias=user.id,
+        is_personal=True,
+        created_by=user.id,
+        created_at=tx.now,
+    )
+    _add_tenant(tx, tenant, user.id)
+    record(tx, actor or user.id, NO_TENANT, "user.create", [user.id])
+    return user
+
+
+def find_login(tx: Tx, name: str) -> User | None:
+    """Give the user of that username or email, whatever the status."""
+    return tx.find(User, ANYWHERE, username=name) or tx.find(User, ANYWHERE, email=name.lower())
+
+
+def get_user(tx: Tx, caller: Caller, user_id: str) -> User:
+    """Give a user; NotFound when there is none. The door decides how much of it the caller sees."""
+    user = tx.get(User, ANYWHERE, user_id)
+    if user is None or user.status is Status.DELETED:
+        raise NotFound
+    return user
+
+
+def get_self(tx: Tx, caller: Caller) -> User:
+    """Give the caller."""
+    return caller.user
+
+
+def list_users(tx: Tx, caller: Caller, *conditions: Condition, order: Order, window: Window) -> Page[User]:
+    """List users; Forbidden but for admins."""
+    if not caller.is_admin:
+        raise Forbidden
+    return tx.page(User, ANYWHERE, *conditions, order=order, window=window)
+
+
+def search_users(tx: Tx, caller: Caller, *conditions: Condition, order: Order, window: Window) -> Page[User]:
+    """Find enabled users by parts of their names; anyone may, the door shows little of each."""
+    enabled = Is("status", Status.ENABLED)
+    return tx.page(User, ANYWHERE, enabled, *conditions, order=order, window=window)
+
+
+def update_user(tx: Tx, caller: Caller, user_id: str, change: Callable[[User], User]) -> User:
+    """Change a user's own data. The user and admins may; only admins make admins."""
+    user = _own_user(tx, caller, user_id)
+    if user.status is not Status.ENABLED:
+        raise NotFound
+    changed = replace(change(user), updated_at=tx.now, updated_by=caller.id)
+    if changed.is_admin != user.is_admin and not caller.is_admin:
+        raise Forbidden
+    tx.change(changed)
+    if changed.is_admin != user.is_admin:
+        events.user_changed(tx, user.id)
+    record(tx, caller, NO_TENANT, "user.update", [user.id])
+    return changed
+
+
+def set_password(tx: Tx, caller: Caller, *, old: str, new: str) -> User:
+    """Put the verifier *new* in the place of *old* and end every token of the user.
+
+    The password was compared with the verifier *old* before; Unauthenticated when it has changed since.
+    """
+    user = caller.user
+    if user.password != old:
+        raise Unauthenticated
+    changed = replace(user, password=new, epoch=user.epoch + 1, updated_at=tx.now, updated_by=caller.id)
+    tx.change(changed)
+    events.user_changed(tx, user.id)
+    record(tx, caller, NO_TENANT, "user.password", [user.id])
+    return changed
+
+
+def reset_password(tx: Tx, user_id: UserId, epoch: int, *, new: str) -> User:
+    """Set the password of the user a recovery token names; the token is good for one use."""
+    user = access.authenticate(tx, access.UserToken(user_id=user_id, epoch=epoch)).user
+    return set_password(tx, Caller(user=user), old=user.password, new=new)
+
+
+def set_user_status(tx: Tx, caller: Caller, user_id: str, status: Status) -> User:
+    """Enable or disable a user. Admins may, and users may disable themselves; all tokens end."""
+    user = _own_user(tx, caller, user_id)
+    if status is Status.ENABLED and not caller.is_admin:
+        raise Forbidden
+    if user.status is status:
+        raise SameStatus
+    changed = replace(user, status=status, epoch=user.epoch + 1, updated_at=tx.now, updated_by=caller.id)
+    tx.change(changed)
+    events.user_changed(tx, user.id)
+    record(tx, caller, NO_TENANT, f"user.{_VERB[status]}", [user.id])
+    return changed
+
+
+def delete_user(tx: Tx, caller: Caller, user_id: str) -> None:
+    """End a user: keys, memberships and personal tenant go with it, the names become free.
+
+    The row stays as `deleted`, because the journal and what the user created name it.
+    """
+    user = _own_user(tx, caller, user_id)
+    gone = replace(
+        user,
+        status=Status.DELETED,
+        username=f"deleted-{user.id}",
+        email=f"deleted-{user.id}",
+        password="",
+        epoch=user.epoch + 1,
+        updated_at=tx.now,
+        updated_by=caller.id,
+    )
+    tx.change(gone)
+    tx.remove(ApiKey, ANYWHERE, user_id=user.id)
+    tx.remove(Member, ANYWHERE, user_id=user.id)
+    tenant = tx.get(Tenant, ANYWHERE, user.personal_tenant)
+    if tenant is not None and tenant.status is not Status.DELETED:
+        tx.change(replace(tenant, status=Status.DELETED, alias=None, updated_at=tx.now, updated_by=caller.id))
+        events.tenant_closed(tx, tenant.id)
+    events.user_changed(tx, user.id)
+    record(tx, caller, NO_TENANT, "user.delete", [user.id])
+
+
+def _own_user(tx: Tx, caller: Caller, user_id: str) -> User:
+    if user_id != caller.id and not caller.is_admin:
+        raise Forbidden
+    return get_user(tx, caller, user_id)
+
+
+_VERB = {
+    Status.ENABLED: "enable",
+    Status.DISABLED: "disable",
+    Status.FROZEN: "freeze",
+    Status.DELETED: "delete",
+}
+
+
+# --- tenants -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTenant:
+    """What a tenant is created from."""
+
+    id: TenantId | None = None
+    name: str = ""
+    alias: str | None = None
+    status: Status = Status.ENABLED
+    tags: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    max_devices: int = -1
+    extensions: Metadata = field(default_factory=dict)
+
+
+def create_tenant(tx: Tx, caller: Caller, new: NewTenant) -> Tenant:
+    """Create a tenant; its creator holds the role `admin`. Conflict when the id or alias is taken."""
+    tenant = Tenant(
+        id=new.id or TenantId(tx.new_id()),
+        name=new.name,
+        alias=new.alias,
+        status=new.status,
+        tags=new.tags,
+        metadata=new.metadata,
+        max_devices=new.max_devices,
+        extensions=new.extensions,
+        created_by=caller.id,
+        created_at=tx.now,
+    )
+    _add_tenant(tx, tenant, caller.id)
+    record(tx, caller, tenant.id, "tenant.create", [tenant.id])
+    return tenant
+
+
+def _add_tenant(tx: Tx, tenant: Tenant, owner: UserId) -> None:
+    role = Role(
+        id=RoleId(tx.new_id()),
+        tenant_id=tenant.id,
+        entity_kind=Kind.TENANT,
+        entity_id=tenant.id,
+        name=access.BUILTIN_ROLE,
+        actions=access.TENANT_ACTIONS,
+        is_builtin=True,
+        created_by=owner,
+        created_at=tx.now,
+    )
+    tx.add(tenant, role, Member(tenant_id=tenant.id, role_id=role.id, user_id=owner))
+
+
+def get_tenant(tx: Tx, caller: Caller, tenant_id: TenantId) -> Tenant:
+    """Give the tenant to whoever may enter it; TenantClosed else."""
+    return access.enter(tx, caller, tenant_id).tenant
+
+
+def list_tenants(
+    tx: Tx, caller: Caller, *conditions: Condition, order: Order, window: Window
+) -> Page[Tenant]:
+    """List the caller's tenants; an admin sees all."""
+    own = [] if caller.is_admin else [HeldBy(caller.id)]
+    alive = Not("status", Status.DELETED)
+    return tx.page(Tenant, ANYWHERE, *own, alive, *conditions, order=order, window=window)
+
+
+def update_tenant(tx: Tx, caller: Caller, tenant_id: TenantId, change: Callable[[Tenant], Tenant]) -> Tenant:
+    """Change a tenant's data. Conflict when the alias is taken."""
+    standing = access.enter(tx, caller, tenant_id)
+    standing.require("update")
+    changed = replace(
+        change(standing.tenant),
+        revision=standing.tenant.revision + 1,
+        updated_at=tx.now,
+        updated_by=caller.id,
+    )
+    tx.change(changed)
+    record(tx, caller, tenant_id, "tenant.update", [tenant_id])
+    return changed
+
+
+def set_tenant_status(tx: Tx, caller: Caller, tenant_id: TenantId, status: Status) -> Tenant:
+    """Enable, disable or freeze a tenant; frozen ones answer to the installation's admins only."""
+    standing = access.enter(tx, caller, tenant_id)
+    standing.require("enable" if status is Status.ENABLED else "disable")
+    if Status.FROZEN in (status, standing.tenant.status) and not caller.is_admin:
+        raise Forbidden
+    if standing.tenant.status is status:
+        raise SameStatus
+    tenant = replace(standing.tenant, status=status, updated_at=tx.now, updated_by=caller.id)
+    tenant = replace(tenant, revision=tenant.revision + 1)
+    tx.change(tenant)
+    if status is not Status.ENABLED:
+        events.tenant_closed(tx, tenant_id)
+    record(tx, caller, tenant_id, f"tenant.{_VERB[status]}", [tenant_id])
+    return tenant
+
+
+def tenant_for(tx: Tx, caller: Caller, configured: TenantId | None = None) -> TenantId:
+    """Give the tenant of a request that names none: the configured, or the personal, or the only one."""
+    if configured:
+        return configured
+    mine = tx.select(
+        Tenant,
+        ANYWHERE,
+        HeldBy(caller.id),
+        Is("is_personal", value=False),
+        Not("status", Status.DELETED),
+        window=Window(limit=2),
+    )
+    personal = tx.get(Tenant, ANYWHERE, caller.user.personal_tenant)
+    if personal is not None and personal.status is Status.ENABLED:
+        return personal.id
+    if len(mine) == 1:
+        return mine[0].id
+    raise Malformed("name the tenant: there is no single one to choose")
