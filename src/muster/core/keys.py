@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from muster.core.access import KEY_DIGEST, Caller, record
 from muster.core.errors import Forbidden, NotFound
-from muster.core.model import ApiKey, Instant, Json, KeyId, Secret
+from muster.core.model import NEVER, ApiKey, Instant, Json, KeyId, Secret
 from muster.core.ports import ANYWHERE, Is, Order, Page, Tx, Window
 from muster.core.tenancy import NO_TENANT
 
@@ -48,7 +48,7 @@ def create_key(
 
 
 def _after(now: Instant, lifetime: int) -> Instant:
-    return Instant(now + lifetime * 1_000_000) if lifetime else Instant(0)
+    return Instant(now + lifetime * 1_000_000) if lifetime else NEVER
 
 
 def _not_by_key(caller: Caller) -> None:
@@ -87,7 +87,7 @@ def reset_key(tx: Tx, caller: Caller, key_id: str, *, lifetime: int) -> tuple[Ap
 
     def renewed(key: ApiKey) -> ApiKey:
         expires = _after(tx.now, lifetime)
-        return replace(key, digest=digest, expires_at=expires, revoked_at=Instant(0))
+        return replace(key, digest=digest, expires_at=expires, revoked_at=NEVER)
 
     return update_key(tx, caller, key_id, renewed), Secret(plain)
 

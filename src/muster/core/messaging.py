@@ -6,6 +6,7 @@ from enum import StrEnum
 from muster.core import access, connections
 from muster.core.errors import Forbidden, NotFound, Unauthenticated
 from muster.core.model import (
+    NEVER,
     Channel,
     ChannelId,
     ClientIdClaim,
@@ -62,7 +63,7 @@ class Rights:
     tenant_id: TenantId
     device_id: DeviceId
     channels: tuple[ChannelRight, ...]
-    expires_at: Instant = Instant(0)
+    expires_at: Instant = NEVER
     """When the session must end by itself; 0: never."""
 
     @property
@@ -72,7 +73,7 @@ class Rights:
 
 
 def login(tx: Tx, username: str, secret: Secret) -> Rights | Refusal:
-    """Let a device in by its id and secret (spec E.2). A secret alone is not enough here: it names no tenant."""
+    """Let a device in by its id and secret (spec E.2); a secret alone names no tenant."""
     candidates = tx.select(Device, ANYWHERE, Is("id", username))
     # Several tenants may use the same device id: the secret tells which one is meant.
     device = next((d for d in candidates if d.secret is not None and d.secret == secret), None)
@@ -190,8 +191,8 @@ def seen(
     presence = Presence(
         tenant_id=tenant_id,
         device_id=device_id,
-        connected_at=at if is_connected else (known.connected_at if known else Instant(0)),
-        disconnected_at=at if not is_connected else (known.disconnected_at if known else Instant(0)),
+        connected_at=at if is_connected else (known.connected_at if known else NEVER),
+        disconnected_at=at if not is_connected else (known.disconnected_at if known else NEVER),
         protocol=protocol,
         source=source,
     )

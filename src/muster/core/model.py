@@ -15,6 +15,7 @@ RoleId = NewType("RoleId", str)
 KeyId = NewType("KeyId", str)
 Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01 UTC; 0 means it has not happened."""
+NEVER = Instant(0)
 
 Json = Any
 """A JSON value: dict, list, str, int, float, bool or None."""
@@ -98,7 +99,7 @@ class User:
     epoch: int = 0
     """Counts up when every token of the user must end: password change, disable."""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
     updated_by: str = ""
 
 
@@ -122,7 +123,7 @@ class Tenant:
     """Counts the changes; optimistic concurrency compares it."""
     created_by: str = ""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
     updated_by: str = ""
 
 
@@ -140,7 +141,7 @@ class Group:
     metadata: Metadata = field(default_factory=dict)
     created_by: str = ""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
     updated_by: str = ""
 
 
@@ -167,7 +168,7 @@ class Device:
     revision: int = 0
     created_by: str = ""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
     updated_by: str = ""
 
 
@@ -186,7 +187,7 @@ class Channel:
     mapping_id: str | None = None
     created_by: str = ""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
     updated_by: str = ""
 
 
@@ -214,7 +215,7 @@ class Role:
     """The role `admin` that comes with the entity: all its actions, its creator the first member."""
     created_by: str = ""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
     updated_by: str = ""
 
 
@@ -236,9 +237,9 @@ class Invitation:
     role_id: RoleId
     invited_by: UserId
     created_at: Instant
-    updated_at: Instant = Instant(0)
-    accepted_at: Instant = Instant(0)
-    rejected_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
+    accepted_at: Instant = NEVER
+    rejected_at: Instant = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,10 +258,10 @@ class ApiKey:
     kind: int = 0
     """The number the dialect that made it uses for its type."""
     issued_at: Instant
-    expires_at: Instant = Instant(0)
-    updated_at: Instant = Instant(0)
-    last_used_at: Instant = Instant(0)
-    revoked_at: Instant = Instant(0)
+    expires_at: Instant = NEVER
+    updated_at: Instant = NEVER
+    last_used_at: Instant = NEVER
+    revoked_at: Instant = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +281,7 @@ class BootstrapConfig:
     ca_cert: str = ""
     created_by: str = ""
     created_at: Instant
-    updated_at: Instant = Instant(0)
+    updated_at: Instant = NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,8 +349,8 @@ class Presence:
 
     tenant_id: TenantId
     device_id: DeviceId
-    connected_at: Instant = Instant(0)
-    disconnected_at: Instant = Instant(0)
+    connected_at: Instant = NEVER
+    disconnected_at: Instant = NEVER
     protocol: str = ""
     source: str = ""
 

@@ -374,7 +374,8 @@ def _touched(
     tx: Tx, made: ProvisionRecord, devices: Sequence[Device], channels: Sequence[Channel]
 ) -> dict[str, str]:
     """Say which of them were changed by hand, or shared with users, devices or channels of other origin."""
-    tenant_id, reasons = made.tenant_id, {}
+    tenant_id = made.tenant_id
+    reasons: dict[str, str] = {}
     ids = [*made.device_ids, *made.channel_ids]
     shared = {r.entity_id for r in tx.select(Role, tenant_id, OneOf("entity_id", ids)) if _is_held(tx, r)}
     entities: list[Device | Channel] = [*devices, *channels]

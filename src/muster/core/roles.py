@@ -7,10 +7,10 @@ from muster.core import access, events
 from muster.core.access import Caller, Standing, record
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound
 from muster.core.model import (
+    NEVER,
     Channel,
     Device,
     Group,
-    Instant,
     Invitation,
     Kind,
     Member,
@@ -233,7 +233,7 @@ def _implied(target: Target, creator: str) -> Role:
         actions=access.ACTIONS[target.kind],
         is_builtin=True,
         created_by=creator,
-        created_at=Instant(0),
+        created_at=NEVER,
     )
 
 
@@ -351,7 +351,7 @@ def answer_invitation(tx: Tx, caller: Caller, tenant_id: TenantId, *, is_accepte
         if role is None:
             raise NotFound
         _join(tx, role, [caller.id])
-    at = (tx.now, Instant(0)) if is_accepted else (Instant(0), tx.now)
+    at = (tx.now, NEVER) if is_accepted else (NEVER, tx.now)
     tx.change(replace(found, updated_at=tx.now, accepted_at=at[0], rejected_at=at[1]))
     operation = "invitation.accept" if is_accepted else "invitation.reject"
     record(tx, caller, tenant_id, operation, [caller.id])
