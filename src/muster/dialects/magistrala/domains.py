@@ -1,0 +1,137 @@
+"""Domains (spec A.2); a domain is a tenant."""
+
+import re
+from dataclasses import replace
+
+from litestar import get, patch, post
+
+from muster.core import tenancy
+from muster.core.errors import Malformed
+from muster.core.model import Status, Tenant, TenantId
+from muster.core.ports import Page
+from muster.dialects.magistrala import queries, wire
+from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.wire import window
+
+_ALIAS = re.compile(r"[^\s/]{1,254}")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _alias(alias: str | None) -> str:
+    if not alias:
+        raise Malformed("missing alias")
+    if not _ALIAS.fullmatch(alias):
+        raise Malformed("invalid alias")
+    return alias
+
+
+def _name(name: str | None) -> str:
+    if not name:
+        raise Malformed("missing identity name")
+    if len(name.encode()) > 1024:
+        raise Malformed("invalid name size")
+    return name
+
+
+def _shown(tenant: Tenant) -> Reply:
+    return Reply(body=wire.domain(tenant))
+
+
+def _nothing(_: Tenant) -> Reply:
+    return Reply()
+
+
+def _created(tenant: Tenant) -> Reply:
+    return Reply(status=201, body=wire.domain(tenant), headers={"Location": f"/domains/{tenant.id}"})
+
+
+@post("/domains", operation_id="createDomain", status_code=201)
+async def create_domain(request: AnyRequest, data: wire.NewDomain, desk: Desk) -> Rendered[wire.Domain]:
+    """Create a domain; its creator becomes its first admin."""
+    if data.id and not _ID.fullmatch(data.id):
+        raise Malformed("invalid id format provided")
+    new = tenancy.NewTenant(
+        id=TenantId(data.id) if data.id else None,
+        name=_name(data.name),
+        alias=_alias(data.alias or data.route),
+        status=wire.status_of(data.status),
+        tags=tuple(data.tags or ()),
+        metadata=data.metadata or {},
+    )
+    return await desk.run(request, tenancy.create_tenant, new, reply=_created)
+
+
+@get("/domains", operation_id="listDomains", opt={"query": queries.LISTED})
+async def list_domains(request: AnyRequest, desk: Desk) -> Rendered[wire.DomainPage]:
+    """List the caller's domains; an admin sees all."""
+    asked = window(request)
+
+    def shown(page: Page[Tenant]) -> Reply:
+        domains = [wire.domain(t) for t in page.items]
+        body = wire.DomainPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, domains=domains)
+        return Reply(body=body)
+
+    return await desk.read(
+        request,
+        tenancy.list_tenants,
+        *queries.filters(request, "name", "id", "alias"),
+        order=queries.order(request),
+        window=asked,
+        reply=shown,
+    )
+
+
+@get("/domains/{domain:str}", operation_id="getDomain")
+async def get_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendered[wire.Domain]:
+    """Show a domain to its members."""
+    return await desk.read(request, tenancy.get_tenant, TenantId(domain), reply=_shown)
+
+
+@patch("/domains/{domain:str}", operation_id="updateDomain")
+async def update_domain(
+    request: AnyRequest, domain: str, data: wire.DomainChange, desk: Desk
+) -> Rendered[wire.Domain]:
+    """Change name, metadata, tags or alias; what is absent stays."""
+
+    def change(tenant: Tenant) -> Tenant:
+        return replace(
+            tenant,
+            name=tenant.name if data.name is None else _name(data.name),
+            alias=tenant.alias if data.alias is None else _alias(data.alias),
+            tags=tenant.tags if data.tags is None else tuple(data.tags),
+            metadata=tenant.metadata if data.metadata is None else data.metadata,
+        )
+
+    return await desk.run(request, tenancy.update_tenant, TenantId(domain), change, reply=_shown)
+
+
+@post("/domains/{domain:str}/enable", operation_id="enableDomain", status_code=200)
+async def enable_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendered[None]:
+    """Open a domain again."""
+    tenant = TenantId(domain)
+    return await desk.run(request, tenancy.set_tenant_status, tenant, Status.ENABLED, reply=_nothing)
+
+
+@post("/domains/{domain:str}/disable", operation_id="disableDomain", status_code=200)
+async def disable_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendered[None]:
+    """Close a domain for all but those who may open it again; its devices are out."""
+    tenant = TenantId(domain)
+    return await desk.run(request, tenancy.set_tenant_status, tenant, Status.DISABLED, reply=_nothing)
+
+
+@post("/domains/{domain:str}/freeze", operation_id="freezeDomain", status_code=200)
+async def freeze_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendered[None]:
+    """Close a domain for all but the installation's admins, who alone may."""
+    tenant = TenantId(domain)
+    return await desk.run(request, tenancy.set_tenant_status, tenant, Status.FROZEN, reply=_nothing)
+
+
+HANDLERS = [
+    create_domain,
+    list_domains,
+    get_domain,
+    update_domain,
+    enable_domain,
+    disable_domain,
+    freeze_domain,
+]
