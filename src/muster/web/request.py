@@ -1,5 +1,7 @@
 """A request as handlers get it: Litestar's, with what the door has already read of it."""
 
+import re
+from os import urandom
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +20,8 @@ class Request(LitestarRequest[Any, Any, Any]):
 
     fields: dict[bytes, bytes]
     """The header fields by lower-case name; of repeated ones the last."""
+    id: str
+    """The header X-Request-Id if it is a plain word, else made here."""
     received: bytes
     """The whole body."""
     params: dict[str, str]
@@ -28,7 +32,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         self.fields = dict(scope["headers"])
         self.received = b""
         self.params = {}
-        self.id = ""
+        self.id = _request_id(self.fields)
         self.template = ""
         self.dialect = ""
         self.caller_id = ""
@@ -59,6 +63,16 @@ class Request(LitestarRequest[Any, Any, Any]):
         """The address it came from, empty if unknown."""
         client = self.scope["client"]
         return client[0] if client else ""
+
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/=+-]{0,63}")
+
+
+def _request_id(fields: dict[bytes, bytes]) -> str:
+    given = fields.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode("ascii")
+    return urandom(8).hex()
 
 
 def incoming(request: AnyRequest) -> Request:

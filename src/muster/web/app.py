@@ -1,0 +1,219 @@
+"""The one door: finds the dialect and endpoint a request means, calls it, answers, and notes that it did.
+
+Handlers are declared with Litestar. `opt={"content_type": "any" | "json" | "exact"}` says which bodies one
+takes (`json`, the default with a body: the header must contain application/json).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import Receive, Scope, Send
+from prometheus_client import CollectorRegistry
+
+from muster.core.errors import MusterError, TooMany
+from muster.core.model import Instant
+from muster.core.ports import Passwords, Store, Tokens
+from muster.web import body
+from muster.web.body import Limits
+from muster.web.choose import Dialect, choose
+from muster.web.desk import Desk
+from muster.web.endpoints import Endpoint, endpoints
+from muster.web.errors import Broken, NoRoute, WrongMethod
+from muster.web.observe import Observer
+from muster.web.operations import About, Operations
+from muster.web.reply import Rendered, render
+from muster.web.request import Request
+from muster.web.routes import Routes, split
+
+__all__ = ["About", "App", "Dialect", "Limits", "build"]
+
+Door: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def build(
+    dialects: Sequence[Dialect],
+    *,
+    store: Store,
+    tokens: Tokens,
+    passwords: Passwords,
+    clock: Callable[[], Instant],
+    registry: CollectorRegistry,
+    log: Any,
+    limits: Limits | None = None,
+    about: About | None = None,
+) -> "App":
+    """Make the ASGI app of all dialects; the first is meant where nothing else tells.
+
+    *registry* is what /metrics shows, *log* a structlog logger (see observe.json_logger). TypeError or
+    ValueError when a dialect declares what cannot be served.
+    """
+    about = about or About()
+    apps: dict[str, Litestar] = {}
+    targets: list[Endpoint] = []
+    for dialect in dialects:
+        desk = Desk(
+            store=store,
+            tokens=tokens,
+            passwords=passwords,
+            clock=clock,
+            dialect=dialect.name,
+            line_end=dialect.line_end,
+        )
+        apps[dialect.name] = _litestar(dialect, desk, about)
+        targets.extend(endpoints(apps[dialect.name], dialect.name, desk))
+    operations = Operations(dialects, apps, registry, about)
+    return App(dialects, Routes(targets), operations, Observer(registry, log), limits or Limits())
+
+
+_DOCUMENTS = "/.documents"
+
+
+def _litestar(dialect: Dialect, desk: Desk, about: About) -> Litestar:
+    return Litestar(
+        route_handlers=list(dialect.handlers),
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        openapi_config=OpenAPIConfig(title=dialect.title, version=about.version, path=_DOCUMENTS),
+        logging_config=None,
+    )
+
+
+class App:
+    """An ASGI application."""
+
+    def __init__(
+        self,
+        dialects: Sequence[Dialect],
+        routes: Routes[Endpoint],
+        operations: Operations,
+        observer: Observer,
+        limits: Limits,
+    ) -> None:
+        self._dialects = {dialect.name: dialect for dialect in dialects}
+        self._default = dialects[0]
+        self._routes = routes
+        self._operations = operations
+        self._observer = observer
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await _decline(scope, receive, send)
+            return
+        started = perf_counter()
+        request = Request(scope, receive, send)
+        try:
+            answer = await self._answer(request)
+        except body.Gone:
+            self._observer.answered(request, 499, perf_counter() - started)
+            return
+        except Exception as error:  # noqa: BLE001 the one place where the unexpected becomes an answer
+            answer = self._problem(request, error)
+        await _send(request, answer, send)
+        self._observer.answered(request, answer.status, perf_counter() - started)
+
+    async def _answer(self, request: Request) -> Rendered[Any]:
+        scope = request.scope
+        segments = split(scope.get("raw_path") or scope["path"].encode())
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        found = self._routes.one(method, segments)
+        if found is None:
+            own = await self._operations.answer(request, segments)
+            if own is not None:
+                return own
+            found = await self._search(request, method, segments)
+        endpoint, values = found
+        self._enter(request, endpoint, values)
+        if not request.received and (endpoint.has_body or _announces_body(request)):
+            request.received = await body.read(request, self._limits)
+        answer = await endpoint.call(request)
+        if not isinstance(answer, Rendered):
+            raise TypeError(f"{endpoint.handler} must answer through its desk")
+        return answer
+
+    def _enter(self, request: Request, endpoint: Endpoint, values: list[str]) -> None:
+        request.dialect = endpoint.dialect
+        request.template = endpoint.template
+        request.params = dict(zip(endpoint.names, values, strict=True))
+        request.tenant = request.params.get(self._dialects[endpoint.dialect].tenant_variable, "")
+
+    async def _search(self, request: Request, method: str, segments: list[str]) -> tuple[Endpoint, list[str]]:
+        found = self._routes.find(method, segments)
+        if len(found.targets) == 1:
+            return next(iter(found.targets.values()))
+        if not found.targets:
+            raise self._nowhere(request, segments, found.dialects, found.allow)
+        contenders = [dialect for name, dialect in self._dialects.items() if name in found.targets]
+        templates = {name: target.template for name, (target, _) in found.targets.items()}
+        if any(f"{method} {templates[dialect.name]}" in dialect.shapes for dialect in contenders):
+            request.dialect = choose(request, contenders, templates).name
+            request.received = await body.read(request, self._limits)
+        return found.targets[choose(request, contenders, templates).name]
+
+    def _nowhere(
+        self, request: Request, segments: list[str], dialects: frozenset[str], allow: tuple[str, ...]
+    ) -> MusterError:
+        head = self._routes.head(segments)
+        names = dialects or ({head} if head else self._dialects.keys())
+        candidates = [dialect for name, dialect in self._dialects.items() if name in names]
+        request.dialect = choose(request, candidates, {}).name
+        return WrongMethod(allow) if allow else NoRoute()
+
+    def _problem(self, request: Request, error: Exception) -> Rendered[Any]:
+        dialect = self._dialects.get(request.dialect, self._default)
+        if isinstance(error, WrongMethod) and request.scope["method"] == "OPTIONS":
+            return Rendered(204, [_allow(error)], b"")
+        if not isinstance(error, MusterError):
+            self._observer.failed(request, error)
+            error = Broken()
+        try:
+            answer = render(dialect.problem(error), dialect.line_end)
+        except Exception as second:  # noqa: BLE001
+            self._observer.failed(request, second)
+            answer = Rendered(500, [], b"")
+        answer.fields.extend(_required_fields(error, answer))
+        return answer
+
+
+def _required_fields(error: Exception, answer: Rendered[Any]) -> list[tuple[bytes, bytes]]:
+    """Give the fields RFC 9110 and RFC 6585 ask for with an error, unless the dialect gave them."""
+    wanted: list[tuple[bytes, bytes]] = []
+    if isinstance(error, WrongMethod):
+        wanted.append(_allow(error))
+    elif isinstance(error, TooMany):
+        wanted.append((b"retry-after", b"%d" % error.retry_after))
+    elif answer.status == 401:
+        wanted.append((b"www-authenticate", b"Bearer"))
+    given = {name for name, _ in answer.fields}
+    return [field for field in wanted if field[0] not in given]
+
+
+def _allow(error: WrongMethod) -> tuple[bytes, bytes]:
+    return (b"allow", ", ".join(error.allow).encode("ascii"))
+
+
+def _announces_body(request: Request) -> bool:
+    return request.fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in request.fields
+
+
+async def _send(request: Request, answer: Rendered[Any], send: Send) -> None:
+    payload = answer.payload
+    headers = [*answer.fields, (b"x-request-id", request.id.encode())]
+    if answer.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(payload)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if request.scope["method"] == "HEAD":
+        payload = b""
+    await send({"type": "http.response.body", "body": payload, "more_body": False})
+
+
+async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != ScopeType.WEBSOCKET:
+        raise TypeError("this app speaks HTTP only")
+    await receive()
+    await send({"type": "websocket.close", "code": 1000, "reason": ""})

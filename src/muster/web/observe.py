@@ -1,0 +1,109 @@
+"""One log line and one measurement for each request, at one seam."""
+
+import sys
+import traceback
+from typing import Any, BinaryIO
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from muster.web.request import Request
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+def json_logger(to: BinaryIO = sys.stdout.buffer) -> Any:
+    """Give a logger that writes one JSON object a line."""
+    return structlog.wrap_logger(
+        structlog.BytesLogger(to),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(serializer=_to_bytes),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        cache_logger_on_first_use=True,
+    ).bind()
+
+
+def _to_bytes(event: dict[str, Any], **_: Any) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+class Observer:
+    """Counts and logs requests."""
+
+    __slots__ = ("_children", "_counter", "_histogram", "_log")
+
+    def __init__(self, registry: CollectorRegistry, log: Any) -> None:
+        self._log = log
+        self._counter = Counter(
+            "muster_http_requests",
+            "Requests answered.",
+            ("dialect", "method", "route", "status"),
+            registry=registry,
+        )
+        self._histogram = Histogram(
+            "muster_http_request_seconds",
+            "From the first byte read to the last byte written.",
+            ("dialect", "method", "route"),
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self._children: dict[tuple[str, str, str, int], tuple[Any, Any]] = {}
+
+    def answered(self, request: Request, status: int, seconds: float) -> None:
+        """Record that a request was answered; the log has the path's template, never the path."""
+        method = request.scope["method"]
+        key = (request.dialect, method, request.template, status)
+        children = self._children.get(key) or self._child(key)
+        children[0].inc()
+        children[1].observe(seconds)
+        self._log.info(
+            "request",
+            method=method,
+            route=request.template,
+            status=status,
+            ms=round(seconds * 1000, 3),
+            caller=request.caller_id,
+            tenant=request.tenant,
+            dialect=request.dialect,
+            request_id=request.id,
+            source=request.source,
+        )
+
+    def failed(self, request: Request, error: BaseException) -> None:
+        """Log an error nobody expected: where and of which kind, not its text: that may hold a secret."""
+        self._log.error(
+            "unexpected error",
+            method=request.scope["method"],
+            route=request.template,
+            request_id=request.id,
+            error=_kinds(error),
+            where=_frames(error),
+        )
+
+    def _child(self, key: tuple[str, str, str, int]) -> tuple[Any, Any]:
+        dialect, method, route, status = key
+        return self._children.setdefault(
+            key,
+            (
+                self._counter.labels(dialect, method, route, str(status)),
+                self._histogram.labels(dialect, method, route),
+            ),
+        )
+
+
+def _kinds(error: BaseException) -> list[str]:
+    kinds: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(kinds) < 10:
+        kinds.append(f"{type(seen).__module__}.{type(seen).__qualname__}")
+        seen = seen.__cause__ or seen.__context__
+    return kinds
+
+
+def _frames(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)[-12:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,0 +1,78 @@
+"""What the door answers by itself, for those who run it: health, metrics and the documents of the API."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from litestar import Litestar
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from muster.web.choose import Dialect
+from muster.web.errors import WrongMethod
+from muster.web.reply import Rendered, Reply, render
+from muster.web.request import Request
+
+ALLOW = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What /health says."""
+
+    version: str = "0"
+    commit: str = ""
+    build_time: str = ""
+    description: str = "muster service"
+    instance_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    is_well: Callable[[], bool] = lambda: True
+    """Whether requests can be served now."""
+
+
+class Operations:
+    """The endpoints that belong to no dialect."""
+
+    def __init__(
+        self,
+        dialects: Sequence[Dialect],
+        apps: Mapping[str, Litestar],
+        registry: CollectorRegistry,
+        about: About,
+    ) -> None:
+        self._registry = registry
+        self._about = about
+        self._dialects = dialects
+        self._apps = apps
+        self._pages: dict[tuple[str, ...], tuple[str, Callable[[], Reply]]] = {
+            ("health",): ("/health", self._health),
+            ("metrics",): ("/metrics", self._metrics),
+        }
+
+    async def answer(self, request: Request, segments: list[str]) -> Rendered[Any] | None:
+        """Answer, or None when the path is not one of ours. WrongMethod for anything but reading."""
+        page = self._pages.get(tuple(segments))
+        if page is None:
+            return None
+        request.template, make = page
+        if request.scope["method"] not in ("GET", "HEAD"):
+            raise WrongMethod(ALLOW)
+        return render(await asyncio.to_thread(make))
+
+    def _health(self) -> Reply:
+        """Answer as upstream's services do (spec A.0)."""
+        about = self._about
+        is_well = about.is_well()
+        body = {
+            "status": "pass" if is_well else "fail",
+            "version": about.version,
+            "commit": about.commit,
+            "description": about.description,
+            "build_time": about.build_time,
+            "instance_id": about.instance_id,
+        }
+        return Reply(status=200 if is_well else 503, body=body, media_type="application/health+json")
+
+    def _metrics(self) -> Reply:
+        return Reply(body=generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
