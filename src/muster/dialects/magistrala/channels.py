@@ -7,8 +7,8 @@ from litestar import delete, get, patch, post, put
 
 from muster.core import access, connections, registry
 from muster.core.access import Caller
-from muster.core.errors import Malformed, NotFound
-from muster.core.model import Channel, Device, Flow, GroupId, Status, TenantId
+from muster.core.errors import Malformed, NotFound, TenantClosed
+from muster.core.model import Channel, Device, Flow, GroupId, Kind, Status, TenantId
 from muster.core.ports import ANYWHERE, Connected, Is, Page, Tx
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.clients import UUID, relations
@@ -116,9 +116,9 @@ def _tenant_of(tx: Tx, caller: Caller, device_id: str) -> TenantId:
     for device in tx.select(Device, ANYWHERE, Is("id", device_id)):
         try:
             standing = access.enter(tx, caller, device.tenant_id)
-        except access.TenantClosed:
+        except TenantClosed:
             continue
-        if "read" in access.allowed(tx, standing, access.Kind.DEVICE, device):
+        if "read" in access.allowed(tx, standing, Kind.DEVICE, device):
             return device.tenant_id
     raise NotFound
 

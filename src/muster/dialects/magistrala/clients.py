@@ -9,7 +9,7 @@ from litestar import delete, get, patch, post
 from muster.core import registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed
-from muster.core.model import Device, GroupId, Secret, Status, TenantId
+from muster.core.model import Device, Flow, GroupId, Secret, Status, TenantId
 from muster.core.ports import Condition, Connected, Is, Page, Tx
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
@@ -89,7 +89,7 @@ def relations(request: AnyRequest, parameter: str) -> list[Condition]:
     conditions: list[Condition] = []
     other, kind, group = text(request, parameter), text(request, "connection_type"), text(request, "group")
     if other is not None:
-        conditions.append(Connected(other, wire.flow_of([kind]) if kind else wire.Flow.BOTH))
+        conditions.append(Connected(other, wire.flow_of([kind]) if kind else Flow.BOTH))
     if group is not None:
         conditions.append(Is("group_id", group))
     return conditions
@@ -134,7 +134,7 @@ async def list_clients_of_channel(
 ) -> Rendered[wire.ClientPage]:
     """List the clients connected to a channel."""
     kind = text(request, "connection_type")
-    flow = wire.flow_of([kind]) if kind else wire.Flow.BOTH
+    flow = wire.flow_of([kind]) if kind else Flow.BOTH
     return await _listed(request, TenantId(domain), desk, [Connected(channel, flow)], of_channel=channel)
 
 

@@ -48,7 +48,7 @@ def status(request: AnyRequest) -> tuple[Condition, ...]:
 
 def order(request: AnyRequest, allowed: Sequence[str] = ENTITY_ORDERS, *, is_strict: bool = False) -> Order:
     """Read the order; an unknown one falls back to the default silently, a bad direction if not strict."""
-    wanted, direction = raw(request, "order"), raw(request, "dir") or "asc"
+    wanted, direction = raw(request, "order") or "", raw(request, "dir") or "asc"
     if is_strict and direction not in ("asc", "desc"):
         raise Malformed("invalid list direction provided")
     return Order(wanted if wanted in allowed else "updated_at", is_descending=direction == "desc")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from litestar import delete, get, patch, post, put
 
 from muster.core import tenancy
-from muster.core.access import Caller
+from muster.core.access import Caller, Evidence, UserToken, authenticate
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import Status, User
 from muster.core.ports import Condition, Has, Page, Tx
@@ -33,10 +33,10 @@ async def create_user(
 ) -> Rendered[wire.UserOut]:
     """Create a user: anyone where self-registration is on, admins always."""
     draft = await _draft(data, desk, options)
-    made = {"reply": _created, "self_register": options.self_register}
+    free = options.self_register
     if auth.has_token(request):
-        return await desk.run(request, tenancy.create_user, draft, **made)
-    return await desk.run_open(request, tenancy.create_user, None, draft, **made)
+        return await desk.run(request, tenancy.create_user, draft, self_register=free, reply=_created)
+    return await desk.run_open(request, tenancy.create_user, None, draft, self_register=free, reply=_created)
 
 
 def _created(user: User) -> Reply:
@@ -241,16 +241,12 @@ async def update_secret(
     """Change the caller's password; all of the caller's tokens end."""
     if not data.old_secret:
         raise Malformed("missing secret")
-    fresh = await desk.passwords.hash(_password(data.new_secret, options))
     evidence = auth.evidence(request, desk.tokens, desk.clock)
-    user = (await desk.store.read(_who, evidence)).user
+    fresh = await desk.passwords.hash(_password(data.new_secret, options))
+    user = (await desk.store.read(authenticate, evidence)).user
     if not await desk.passwords.verify(user.password, data.old_secret):
         raise Unauthenticated("invalid user id or secret")
     return await desk.run(request, tenancy.set_password, old=user.password, new=fresh, reply=_shown)
-
-
-def _who(tx: Tx, evidence: auth.Evidence) -> Caller:
-    return auth.authenticate(tx, evidence)
 
 
 async def _update(
@@ -351,12 +347,13 @@ async def reset_password(
     if plain != data.confirm_password:
         raise Malformed("passwords do not match")
     recovery = frozenset({RECOVERY})
+    evidence: Evidence
     if data.token:
         claims = desk.tokens.verify(data.token, desk.clock() // 1_000_000)
         evidence = auth.of_claims(claims, recovery)
     else:
         evidence = auth.evidence(request, desk.tokens, desk.clock, kinds=recovery)
-    if not isinstance(evidence, auth.UserToken):
+    if not isinstance(evidence, UserToken):
         raise Unauthenticated
     fresh = await desk.passwords.hash(plain)
     return await desk.run_open(

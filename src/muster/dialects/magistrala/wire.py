@@ -57,14 +57,14 @@ def at(instant: Instant) -> str:
 # --- clients -------------------------------------------------------------------------------------------
 
 
-class Credentials(Out):
+class Credentials(Out, kw_only=True):
     """How a client proves who it is."""
 
     identity: str = ""
     secret: str = ""
 
 
-class Client(Out):
+class Client(Out, kw_only=True):
     """A device, as Magistrala shows it."""
 
     id: str
@@ -120,14 +120,14 @@ def flow_of(types: list[str]) -> Flow:
     return flow
 
 
-class NewCredentials(In):
+class NewCredentials(In, kw_only=True):
     """Credentials a client is created with."""
 
     identity: str | None = None
     secret: str | None = None
 
 
-class NewClient(In):
+class NewClient(In, kw_only=True):
     """A client to be created."""
 
     id: str | None = None
@@ -159,7 +159,7 @@ class ClientsMade(msgspec.Struct, kw_only=True):
 # --- channels ------------------------------------------------------------------------------------------
 
 
-class ChannelOut(Out):
+class ChannelOut(Out, kw_only=True):
     """A channel, as Magistrala shows it: its status only when it is not enabled."""
 
     id: str
@@ -194,7 +194,7 @@ def channel(found: Channel, *, flow: Flow | None = None) -> ChannelOut:
     )
 
 
-class NewChannel(In):
+class NewChannel(In, kw_only=True):
     """A channel to be created."""
 
     id: str | None = None
@@ -223,7 +223,7 @@ class ChannelsMade(msgspec.Struct, kw_only=True):
     channels: list[ChannelOut]
 
 
-class Connect(In):
+class Connect(In, kw_only=True):
     """Which clients to connect to which channels, and how."""
 
     channel_ids: list[str] | None = None
@@ -231,7 +231,7 @@ class Connect(In):
     types: list[str] | None = None
 
 
-class ConnectClients(In):
+class ConnectClients(In, kw_only=True):
     """Which clients to connect to the channel of the path, and how."""
 
     client_ids: list[str] | None = None
@@ -241,26 +241,26 @@ class ConnectClients(In):
 # --- changes shared by several nouns ---------------------------------------------------------------------
 
 
-class Change(In):
+class Change(In, kw_only=True):
     """A new name or new metadata; what is absent stays."""
 
     name: str | None = None
     metadata: dict[str, Any] | None = None
 
 
-class Tags(In):
+class Tags(In, kw_only=True):
     """New tags, in place of the old."""
 
     tags: list[str]
 
 
-class NewSecret(In):
+class NewSecret(In, kw_only=True):
     """A secret chosen by the operator."""
 
     secret: str | None = None
 
 
-class Parent(In):
+class Parent(In, kw_only=True):
     """The group to go into."""
 
     parent_group_id: str | None = None
@@ -269,13 +269,13 @@ class Parent(In):
 # --- users -----------------------------------------------------------------------------------------------
 
 
-class UserCredentials(Out):
+class UserCredentials(Out, kw_only=True):
     """The name a user logs in with."""
 
     username: str = ""
 
 
-class UserOut(Out):
+class UserOut(Out, kw_only=True):
     """A user. Anyone but the user and admins sees the names only."""
 
     id: str
@@ -322,14 +322,14 @@ def reduced_user(found: User) -> UserOut:
     )
 
 
-class NewUserCredentials(In):
+class NewUserCredentials(In, kw_only=True):
     """Name and password of a user to be created."""
 
     username: str | None = None
     secret: str | None = None
 
 
-class NewUser(In):
+class NewUser(In, kw_only=True):
     """A user to be created."""
 
     first_name: str | None = None
@@ -352,7 +352,7 @@ class UserPage(msgspec.Struct, kw_only=True):
     users: list[UserOut]
 
 
-class Login(In):
+class Login(In, kw_only=True):
     """A username or email and the password. Upstream's CLI of 2024 said `identity` and `secret`."""
 
     username: str | None = None
@@ -361,7 +361,7 @@ class Login(In):
     secret: str | None = None
 
 
-class TokenPair(Out):
+class TokenPair(Out, kw_only=True):
     """What a user shows from now on."""
 
     access_token: str
@@ -369,14 +369,14 @@ class TokenPair(Out):
     access_type: str = ""
 
 
-class SecretChange(In):
+class SecretChange(In, kw_only=True):
     """The old password and the new one."""
 
     old_secret: str | None = None
     new_secret: str | None = None
 
 
-class UserChange(In):
+class UserChange(In, kw_only=True):
     """New names or metadata of a user."""
 
     first_name: str | None = None
@@ -384,31 +384,31 @@ class UserChange(In):
     metadata: dict[str, Any] | None = None
 
 
-class Username(In):
+class Username(In, kw_only=True):
     """A new username."""
 
     username: str | None = None
 
 
-class Picture(In):
+class Picture(In, kw_only=True):
     """A new profile picture's address."""
 
     profile_picture: str | None = None
 
 
-class Email(In):
+class Email(In, kw_only=True):
     """An email address."""
 
     email: str | None = None
 
 
-class RoleName(In):
+class RoleName(In, kw_only=True):
     """`user` or `admin`."""
 
     role: str | None = None
 
 
-class Reset(In):
+class Reset(In, kw_only=True):
     """A new password, twice. The token may come in the body, as the user interface sends it."""
 
     token: str | None = None
@@ -416,7 +416,7 @@ class Reset(In):
     confirm_password: str | None = None
 
 
-class Message(Out):
+class Message(Out, kw_only=True):
     """A sentence."""
 
     msg: str = ""
@@ -425,7 +425,7 @@ class Message(Out):
 # --- domains ---------------------------------------------------------------------------------------------
 
 
-class Domain(Out):
+class Domain(Out, kw_only=True):
     """A tenant, as Magistrala shows it."""
 
     id: str
@@ -456,7 +456,7 @@ def domain(tenant: Tenant) -> Domain:
     )
 
 
-class NewDomain(In):
+class NewDomain(In, kw_only=True):
     """A domain to be created."""
 
     id: str | None = None
@@ -468,7 +468,7 @@ class NewDomain(In):
     status: str | None = None
 
 
-class DomainChange(In):
+class DomainChange(In, kw_only=True):
     """What to change of a domain."""
 
     name: str | None = None
@@ -489,7 +489,7 @@ class DomainPage(msgspec.Struct, kw_only=True):
 # --- groups ----------------------------------------------------------------------------------------------
 
 
-class GroupOut(Out):
+class GroupOut(Out, kw_only=True):
     """A group, where it hangs, and what hangs on it as far as asked."""
 
     id: str
