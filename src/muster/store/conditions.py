@@ -1,0 +1,219 @@
+"""Conditions of a query become SQL. A clause's key says everything that its SQL depends on; its values are bound."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, FromClause, Select, and_, bindparam, exists, func, or_, select, true, tuple_
+
+from muster.core import errors, ports
+from muster.core.model import Flow, Group, Kind, Secret, Tenant, TenantId
+from muster.store import tables
+from muster.store.flavor import Flavor, Term
+from muster.store.rows import JsonValue, Sealed, Seals, Shape
+
+Bind = Callable[[], BindParameter[Any]]
+"""Gives the parameter of the clause's next value."""
+
+ENTITY_KINDS: dict[str, Kind] = {
+    "tenants": Kind.TENANT,
+    "groups": Kind.GROUP,
+    "devices": Kind.DEVICE,
+    "channels": Kind.CHANNEL,
+}
+
+
+class Clause(NamedTuple):
+    """One condition, ready to be compiled once and run often."""
+
+    key: Hashable
+    values: tuple[Any, ...]
+    build: Callable[[Flavor, Bind], Term]
+
+
+def numbered(prefix: str) -> Bind:
+    """Give parameters named by the order in which they are asked for."""
+    count = iter(range(1 << 16))
+    return lambda: bindparam(f"{prefix}{next(count)}")
+
+
+def equal(shape: Shape, field: str, value: Any, seals: Seals) -> Clause:
+    """The field equals the value, or has none when the value is None."""
+    column = shape.column(field)
+    if value is None:
+        return Clause(("null", field), (), lambda _, bind: column.is_(None))
+    bound = (shape.value(field, value, seals),)
+    if column.info.get("folded"):
+        return Clause(("is", field), bound, lambda _, bind: func.lower(column) == func.lower(bind()))
+    return Clause(("is", field), bound, lambda _, bind: column == bind())
+
+
+def one_of(shape: Shape, field: str, values: Any, seals: Seals, flavor: Flavor) -> Clause:
+    """The field equals one of the values."""
+    column = shape.column(field)
+    bound = [shape.value(field, value, seals) for value in values]
+    if any(isinstance(value, Secret | bytes) for value in values):
+        return Clause(
+            ("in", field, len(bound)), tuple(bound), lambda _, bind: column.in_([bind() for _ in bound])
+        )
+    return Clause(("one of", field), (flavor.members(bound),), lambda f, bind: f.any_of(column, bind()))
+
+
+def clause_of(
+    shape: Shape, tenant: TenantId, condition: ports.Condition, seals: Seals, flavor: Flavor
+) -> Clause:
+    """Give the clause of a condition. ValueError when the noun has no such field or relation."""
+    match condition:
+        case ports.Is(field, value):
+            return equal(shape, field, value, seals)
+        case ports.OneOf(field, values):
+            return one_of(shape, field, values, seals, flavor)
+        case ports.Tagged(text):
+            return _tagged(shape, text, flavor)
+        case ports.Connected():
+            return _connected(shape, condition)
+        case ports.VisibleTo(user_id, actions):
+            return _visible_to(shape, tenant, user_id, flavor.members(actions))
+        case ports.Active(is_active):
+            return Clause(("active", is_active), (), lambda f, _: _active(f, is_active=is_active))
+        case _:
+            return _comparison(shape, condition, seals, flavor)
+
+
+def _comparison(shape: Shape, condition: Any, seals: Seals, flavor: Flavor) -> Clause:
+    column = shape.column(condition.field)
+    key = (type(condition).__name__, condition.field)
+    match condition:
+        case ports.Has(_, text):
+            return Clause(key, (flavor.pattern(text),), lambda f, bind: f.has(column, bind()))
+        case ports.Contains(field, part):
+            bound = shape.value(field, part, seals)
+            return Clause(key, (bound,), lambda f, bind: f.contains(column, bind()))
+    if condition.value is None:
+        return Clause((*key, None), (), lambda _, bind: column.is_not(None))
+    bound = shape.value(condition.field, condition.value, seals)
+    builds: dict[type[Any], Callable[[Flavor, Bind], Term]] = {
+        ports.Not: lambda _, bind: column.is_distinct_from(bind()),
+        ports.Before: lambda _, bind: column < bind(),
+        ports.After: lambda _, bind: column > bind(),
+    }
+    return Clause(key, (bound,), builds[type(condition)])
+
+
+def _tagged(shape: Shape, text: str, flavor: Flavor) -> Clause:
+    column = shape.column("tags")
+
+    def build(f: Flavor, bind: Bind) -> Term:
+        tag = f.elements(column)
+        return exists(select(1).select_from(tag).where(f.has(tag.c.value, bind())))
+
+    return Clause("tagged", (flavor.pattern(text),), build)
+
+
+def _connected(shape: Shape, condition: ports.Connected) -> Clause:
+    link = tables.connections.c
+    own, other = {"devices": ("device_id", "channel_id"), "channels": ("channel_id", "device_id")}[shape.name]
+
+    def build(_: Flavor, bind: Bind) -> Term:
+        met = and_(link[other] == bind(), link.flow.bitwise_and(bind()) != 0)
+        if condition.is_connected:
+            own_key = tuple_(shape.table.c.id, shape.table.c.tenant_id)
+            return own_key.in_(select(link[own], link.tenant_id).where(met))
+        here = and_(link[own] == shape.table.c.id, link.tenant_id == shape.table.c.tenant_id)
+        return ~exists(select(1).select_from(tables.connections).where(here, met))
+
+    return Clause(
+        ("connected", condition.is_connected), (condition.id, int(Flow(condition.flow))), build
+    )
+
+
+def _active(flavor: Flavor, *, is_active: bool) -> Term:
+    config, link = tables.bootstrap_configs.c, tables.connections.c
+    listed = flavor.elements(config.channels)
+    connection = select(1).select_from(tables.connections)
+    both = connection.where(
+        link.channel_id == listed.c.value,
+        link.device_id == config.device_id,
+        link.tenant_id == config.tenant_id,
+        link.flow == int(Flow.BOTH),
+    )
+    lacking = exists(select(1).select_from(listed).where(~exists(both)))
+    return ~lacking if is_active else lacking
+
+
+# --- who may see what ---------------------------------------------------------------------------------
+
+
+def _visible_to(shape: Shape, tenant: TenantId, user_id: str, actions: Any) -> Clause:
+    kind = ENTITY_KINDS.get(shape.name)
+    if kind is None:
+        raise ValueError(f"nobody holds roles on {shape.noun.__name__}")
+
+    def build(flavor: Flavor, bind: Bind) -> Term:
+        user, wanted = bind(), bind()
+        ways = [_created(shape.table, kind, user), _holds_role(shape.table, kind, user, wanted, flavor)]
+        if shape.noun is not Tenant:
+            seen = _groups_seen(user, wanted, flavor, bind() if tenant else None)
+            ways.append(shape.table.c["parent_id" if shape.noun is Group else "group_id"].in_(seen))
+        return or_(*ways)
+
+    is_bounded = bool(tenant) and shape.noun is not Tenant
+    bounds = (tenant,) if is_bounded else ()
+    return Clause(("visible to", is_bounded), (user_id, actions, *bounds), build)
+
+
+def _of_tenant(table: FromClause) -> Term:
+    return table.c.id if "tenant_id" not in table.c else table.c.tenant_id
+
+
+def _created(table: FromClause, kind: Kind, user: Term) -> Term:
+    """Its creator, as long as no builtin role says who administers it."""
+    role = tables.roles.alias()
+    builtin = select(1).select_from(role).where(
+        role.c.tenant_id == _of_tenant(table),
+        role.c.entity_kind == kind.value,
+        role.c.entity_id == table.c.id,
+        role.c.is_builtin,
+    )
+    return and_(table.c.created_by == user, ~exists(builtin))
+
+
+def _holds_role(table: FromClause, kind: Kind, user: Term, wanted: Term, flavor: Flavor) -> Term:
+    role, member = tables.roles.alias(), tables.members.alias()
+    action = flavor.elements(role.c.actions)
+    held = (
+        select(role.c.entity_id)
+        .select_from(member.join(role, role.c.id == member.c.role_id))
+        .where(
+            member.c.user_id == user,
+            role.c.entity_kind == kind.value,
+            role.c.tenant_id == _of_tenant(table),
+            exists(select(1).select_from(action).where(flavor.any_of(action.c.value, wanted))),
+        )
+    )
+    return table.c.id.in_(held)
+
+
+def _groups_seen(user: Term, wanted: Term, flavor: Flavor, tenant: Term | None) -> Select[Any]:
+    """Give the ids of the groups that the user sees, and of those below them."""
+    root = tables.groups.alias("root")
+    seen = (
+        select(root.c.id)
+        .where(
+            true() if tenant is None else root.c.tenant_id == tenant,
+            or_(
+                _created(root, Kind.GROUP, user),
+                _holds_role(root, Kind.GROUP, user, wanted, flavor),
+            ),
+        )
+        .cte("seen", recursive=True)
+    )
+    below = tables.groups.alias("below")
+    seen = seen.union(select(below.c.id).where(below.c.parent_id == seen.c.id))
+    return select(seen.c.id)
+
+
+def order_field(shape: Shape, field: str) -> str:
+    """Give the column to sort by. Malformed when the noun has no such field, or not one with an order."""
+    if isinstance(shape.codecs.get(field), Sealed | JsonValue | None):
+        raise errors.Malformed("cannot sort by that field")
+    return field

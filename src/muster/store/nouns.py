@@ -1,0 +1,32 @@
+"""Which noun lives in which table. To add a noun: its dataclass in core/model.py, its Table, a line here, a migration."""
+
+from typing import Any
+
+from muster.core import model
+from muster.store import tables
+from muster.store.rows import Shape, shape_of
+
+# Parents before children: rows of one call are inserted in this order.
+SHAPES: dict[type[Any], Shape] = {
+    shape.noun: shape
+    for shape in (
+        shape_of(model.User, tables.users, is_tallied=True),
+        shape_of(model.Tenant, tables.tenants, is_tallied=True),
+        shape_of(model.Group, tables.groups, is_tallied=True),
+        shape_of(model.Device, tables.devices, is_tallied=True),
+        shape_of(model.Channel, tables.channels, is_tallied=True),
+        shape_of(model.Connection, tables.connections),
+        shape_of(model.Role, tables.roles),
+        shape_of(model.Member, tables.members),
+        shape_of(model.Invitation, tables.invitations),
+        shape_of(model.ApiKey, tables.api_keys),
+        shape_of(model.BootstrapConfig, tables.bootstrap_configs, is_tallied=True),
+        shape_of(model.ProvisionRecord, tables.provision_records, is_tallied=True),
+        shape_of(model.JournalEntry, tables.journal, is_tallied=True),
+        shape_of(model.StoredReply, tables.stored_replies),
+        shape_of(model.Event, tables.events),
+        shape_of(model.Presence, tables.presences),
+        shape_of(model.ClientIdClaim, tables.client_id_claims),
+    )
+}
+RANK = {noun: rank for rank, noun in enumerate(SHAPES)}

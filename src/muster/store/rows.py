@@ -1,0 +1,311 @@
+"""Nouns to rows and back, by functions written once for each noun from its fields and its table's columns."""
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from sqlalchemy import Column, Table
+
+from muster.core import errors
+from muster.core.model import Flow, Secret
+from muster.core.ports import Sealer
+
+Row = tuple[Any, ...]
+CONTEXT_SEPARATOR = "\0"
+"""Between the parts of what a sealed value is bound to; no stored text holds it."""
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def to_json(value: Any) -> str:
+    """Give the text of a JSON value. Malformed when it cannot be stored: lone surrogates, huge integers, NUL."""
+    try:
+        text = _encode_json(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise errors.Malformed("a value cannot be written as JSON") from error
+    if "\\u0000" in text and "\0" in _strings(value):
+        raise errors.Malformed("text must not contain the character NUL")
+    return text
+
+
+def _strings(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "".join(_strings(part) for pair in value.items() for part in pair)
+    return "".join(map(_strings, value)) if isinstance(value, list | tuple) else ""
+
+
+class _Codec(Protocol):
+    """How one field is written and read, as Python expressions over the noun `n`, the row `r` and the column."""
+
+    names: dict[str, Any]
+
+    def columns(self, field: str) -> tuple[str, ...]: ...
+
+    def write(self, field: str) -> list[str]: ...
+
+    def read(self, field: str, at: int) -> str: ...
+
+    def value(self, given: Any, seal: "Seals", purpose: str) -> Any:
+        """Give the column's value of a field's value, for a comparison."""
+
+
+class Plain:
+    """str, int, bytes and their kinds: what the database stores as it is."""
+
+    names: dict[str, Any] = {}
+
+    def columns(self, field: str) -> tuple[str, ...]:
+        return (field,)
+
+    def write(self, field: str) -> list[str]:
+        return [f"n.{field}"]
+
+    def read(self, field: str, at: int) -> str:
+        del field
+        return f"r[{at}]"
+
+    def value(self, given: Any, seal: "Seals", purpose: str) -> Any:
+        del seal, purpose
+        return given._value_ if isinstance(given, Enum) else given
+
+
+class Truth(Plain):
+    def read(self, field: str, at: int) -> str:
+        del field
+        return f"bool(r[{at}])"
+
+
+class Listed(Plain):
+    """An enumeration, stored as its value."""
+
+    def __init__(self, kind: type[Enum]) -> None:
+        self.kind = kind
+        self.names = {f"_{kind.__name__}": {one.value: one for one in kind.__members__.values()}}
+
+    def write(self, field: str) -> list[str]:
+        return [f"n.{field}._value_"]
+
+    def read(self, field: str, at: int) -> str:
+        del field
+        return f"_{self.kind.__name__}[r[{at}]]"
+
+    def value(self, given: Any, seal: "Seals", purpose: str) -> Any:
+        del seal, purpose
+        return self.kind(given).value
+
+
+class JsonValue(Plain):
+    names: dict[str, Any] = {"to_json": to_json, "from_json": msgspec.json.Decoder().decode}
+
+    def write(self, field: str) -> list[str]:
+        return [f"to_json(n.{field}) if n.{field} is not None else None"]
+
+    def read(self, field: str, at: int) -> str:
+        del field
+        return f"from_json(r[{at}]) if r[{at}] is not None else None"
+
+    def value(self, given: Any, seal: "Seals", purpose: str) -> Any:
+        del seal, purpose
+        return None if given is None else to_json(given)
+
+
+class JsonObject(JsonValue):
+    def write(self, field: str) -> list[str]:
+        return [f"to_json(n.{field}) if n.{field} else '{{}}'"]
+
+    def read(self, field: str, at: int) -> str:
+        del field
+        return f"from_json(r[{at}]) if r[{at}] != '{{}}' else {{}}"
+
+
+class Texts(JsonValue):
+    """A tuple of strings, as a JSON array."""
+
+    names: dict[str, Any] = {"to_json": to_json, "from_texts": msgspec.json.Decoder(tuple[str, ...]).decode}
+
+    def write(self, field: str) -> list[str]:
+        return [f"to_json(n.{field}) if n.{field} else '[]'"]
+
+    def read(self, field: str, at: int) -> str:
+        del field
+        return f"from_texts(r[{at}]) if r[{at}] != '[]' else ()"
+
+
+class Sealed(Plain):
+    """A Secret: its keyed hash, by which it is found, and the value, sealed for this row and column."""
+
+    def __init__(self, table: str, *, is_found: bool) -> None:
+        self.table = table
+        self.is_found = is_found
+
+    def columns(self, field: str) -> tuple[str, ...]:
+        return (f"{field}_digest", f"{field}_sealed") if self.is_found else (f"{field}_sealed",)
+
+    def write(self, field: str) -> list[str]:
+        purpose = f"{self.table}.{field}"
+        some = f"if n.{field} is not None else None"
+        sealed = f"s.close({purpose!r}, k, n.{field}) {some}"
+        return [f"s.digest({purpose!r}, n.{field}) {some}", sealed] if self.is_found else [sealed]
+
+    def read(self, field: str, at: int) -> str:
+        at += self.is_found
+        return f"s.open('{self.table}.{field}', k, r[{at}]) if r[{at}] is not None else None"
+
+    def value(self, given: Any, seal: "Seals", purpose: str) -> Any:
+        return None if given is None else seal.digest(purpose, given)
+
+
+class Seals:
+    """Seals the secrets of rows. Each value is bound to its table, column and row, so that none can be moved."""
+
+    __slots__ = ("_sealer",)
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def digest(self, purpose: str, secret: Secret) -> bytes:
+        return self._sealer.digest(purpose, secret.reveal())
+
+    def close(self, purpose: str, key: str, secret: Secret) -> bytes:
+        return self._sealer.seal(secret.reveal().encode(), f"{purpose}{CONTEXT_SEPARATOR}{key}".encode())
+
+    def open(self, purpose: str, key: str, sealed: bytes) -> Secret:
+        context = f"{purpose}{CONTEXT_SEPARATOR}{key}".encode()
+        return Secret(self._sealer.open(bytes(sealed), context).decode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What the store knows about a noun."""
+
+    noun: type[Any]
+    table: Table
+    columns: tuple[str, ...]
+    """In the order of a row."""
+    key: tuple[str, ...]
+    """The fields that identify a row."""
+    codecs: dict[str, _Codec]
+    """By field."""
+    is_tallied: bool
+    encode: Callable[[Any, Seals], Row]
+    """Gives the values of the written columns."""
+    decode: Callable[[Row, Seals], Any]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Name the columns that an insert gives: not a number that the database counts up."""
+        return self.columns[:-1] if self.is_numbered else self.columns
+
+    @property
+    def is_numbered(self) -> bool:
+        return self.table.autoincrement_column is not None
+
+    @property
+    def is_scoped(self) -> bool:
+        """Say whether its rows belong to a tenant."""
+        return "tenant_id" in self.table.c
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.columns and self.is_tallied
+
+    def column(self, field: str) -> Column[Any]:
+        """Give the column that comparisons of *field* look at. ValueError when there is no such field."""
+        codec = self.codecs.get(field)
+        if codec is None:
+            raise ValueError(f"{self.noun.__name__} has no field {field!r}")
+        name = codec.columns(field)[0]
+        if name.endswith("_sealed"):
+            raise ValueError(f"{self.noun.__name__}.{field} is sealed and cannot be looked for")
+        column: Column[Any] = self.table.c[name]
+        return column
+
+    def value(self, field: str, given: Any, seals: Seals) -> Any:
+        """Give the value to compare the column with."""
+        return self.codecs[field].value(given, seals, f"{self.name}.{field}")
+
+    def identity(self, noun: Any) -> tuple[Any, ...]:
+        return tuple(getattr(noun, field) for field in self.key)
+
+
+def shape_of(noun: type[Any], table: Table, *, is_tallied: bool = False) -> Shape:
+    """Work out how *noun* is stored in *table*. TypeError when a field has no column or no known type."""
+    hints = get_type_hints(noun)
+    codecs = {field.name: _codec_of(hints[field.name], field.name, table) for field in fields(noun)}
+    places = {column.name: place for place, column in enumerate(table.c)}
+    codecs = dict(sorted(codecs.items(), key=lambda pair: places.get(pair[1].columns(pair[0])[0], -1)))
+    columns = tuple(name for field, codec in codecs.items() for name in codec.columns(field))
+    missing = [name for name in columns if name not in table.c]
+    if missing:
+        raise TypeError(f"table {table.name} lacks {missing} of {noun.__name__}")
+    key = tuple(column.name for column in table.primary_key)
+    encode, decode = _write_functions(noun, codecs, key, is_numbered=table.autoincrement_column is not None)
+    return Shape(
+        noun=noun,
+        table=table,
+        columns=columns,
+        key=key,
+        codecs=codecs,
+        is_tallied=is_tallied,
+        encode=encode,
+        decode=decode,
+    )
+
+
+def _codec_of(hint: Any, field: str, table: Table) -> _Codec:
+    while hasattr(hint, "__supertype__"):
+        hint = hint.__supertype__
+    if get_origin(hint) in (Union, types.UnionType):
+        return _codec_of(next(part for part in get_args(hint) if part is not type(None)), field, table)
+    if hint is Any:
+        return JsonValue()
+    kind = get_origin(hint) or hint
+    if kind is Secret:
+        return Sealed(table.name, is_found=table.c[f"{field}_sealed"].info["is_found"])
+    return _codec_of_class(kind)
+
+
+def _codec_of_class(kind: type[Any]) -> _Codec:
+    if kind is tuple:
+        return Texts()
+    if kind is bool:
+        return Truth()
+    if issubclass(kind, Enum):
+        return Listed(kind)
+    return Plain() if kind in (str, int, bytes) else JsonObject()
+
+
+def _write_functions(
+    noun: type[Any], codecs: dict[str, _Codec], key: tuple[str, ...], *, is_numbered: bool
+) -> tuple[Callable[[Any, Seals], Row], Callable[[Row, Seals], Any]]:
+    names: dict[str, Any] = {"noun": noun, "sep": CONTEXT_SEPARATOR}
+    written: list[str] = []
+    read: list[str] = []
+    places: dict[str, int] = {}
+    for field, codec in codecs.items():
+        names |= codec.names
+        places[field] = len(written)
+        read.append(f"{field}={codec.read(field, len(written))}")
+        written += codec.write(field)
+    if is_numbered:
+        written.pop()  # the id, last by name
+    has_secret = any(isinstance(codec, Sealed) for codec in codecs.values())
+    key_of_noun = f"k = sep.join(({', '.join(f'n.{field}' for field in key)},))" if has_secret else ""
+    key_of_row = f"k = sep.join(({', '.join(f'r[{places[field]}]' for field in key)},))" if has_secret else ""
+    source = (
+        f"def encode(n, s):\n    {key_of_noun}\n    return ({', '.join(written)},)\n"
+        f"def decode(r, s):\n    {key_of_row}\n    return noun({', '.join(read)})\n"
+    )
+    exec(source, names)  # noqa: S102 the text is made of the field names of our own dataclasses
+    return names["encode"], names["decode"]
+
+

@@ -1,0 +1,238 @@
+"""SQLite: one thread writes, a few read. Many use cases share one commit, each in a savepoint of its own."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from muster.core import errors, ports
+from muster.core.model import Event, Instant
+from muster.core.ports import Tx
+from muster.store.failures import of_sqlite
+from muster.store.flavor import FUNCTIONS, SQLITE
+from muster.store.nouns import SHAPES
+from muster.store.rows import Row, Seals, Shape
+from muster.store.statements import MOST_ROWS, Statements
+from muster.store.tally import UPSERT_SQLITE, Tally, rows_of
+from muster.store.tx import Restart, Room, Transaction
+from muster.store.work import Answer, Desk, Job, settle
+
+P = ParamSpec("P")
+R = TypeVar("R")
+MOST_IN_GROUP = 256
+LONGEST_GROUP = 0.015
+"""Seconds after which a group takes no more in, so that the first of it is not kept waiting."""
+_ERRORS = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+
+
+class SqliteSession:
+    """A connection of one thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._cursor = connection.cursor()
+        self.tally = Tally()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return self._cursor.execute(sql, parameters).fetchall()
+        except _ERRORS as error:
+            raise of_sqlite(error) from None
+
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        try:
+            return self._cursor.execute(sql, parameters).rowcount
+        except _ERRORS as error:
+            raise of_sqlite(error) from None
+
+    def insert_many(self, shape: Shape, rows: list[Row], statements: Statements) -> None:
+        whole, rest = divmod(len(rows), MOST_ROWS)
+        for start in range(0, whole * MOST_ROWS, MOST_ROWS):
+            flat = [value for row in rows[start : start + MOST_ROWS] for value in row]
+            self.write(statements.insert(shape, MOST_ROWS), flat)
+        if rest:
+            self.write(statements.insert(shape, rest), [value for row in rows[-rest:] for value in row])
+
+    def lock(self, name: str) -> None:
+        """Do nothing: one thread writes, one use case at a time."""
+
+    def savepoint(self, verb: str) -> None:
+        self.write(f"{verb} write_")
+
+
+class SqliteStore:
+    """Implements core/ports.Store on a file. Open at most once at a time, by any process."""
+
+    def __init__(
+        self, path: Path, sealer: ports.Sealer, clock: Callable[[], Instant], *, readers: int = 2
+    ) -> None:
+        """Open the file. Unavailable when another server has it open, or when it cannot be opened."""
+        self._path = path
+        self._clock = clock
+        self._claim = claim(path)
+        seals = Seals(sealer)
+        self._room = Room(Statements(SQLITE, seals), seals, sealer)
+        self._writing = Desk("muster-writer", self._write_forever)
+        self._reading = Desk("muster-reader", self._read_forever, threads=readers)
+
+    async def run(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        answer: R = await self._writing.submit(partial(_call, use_case, args, kwargs))
+        return answer
+
+    async def read(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        answer: R = await self._reading.submit(partial(_call, use_case, args, kwargs))
+        return answer
+
+    def close(self) -> None:
+        """Finish what was accepted, then let go of the file. Blocks; harmless when closed already."""
+        self._reading.close()
+        self._writing.close()
+        self._claim.close()
+
+    # --- the reading threads --------------------------------------------------------------------------
+
+    def _read_forever(self, desk: Desk) -> None:
+        session = SqliteSession(connect(self._path, is_reader=True))
+        while (job := desk.wait()) is not None:
+            jobs = [job]
+            while len(jobs) < MOST_IN_GROUP and (job := desk.more()) is not None:
+                jobs.append(job)
+            # All were asked for before this snapshot is taken, so each sees what was acknowledged before it.
+            session.rows("BEGIN")
+            answers = [self._answer_read(session, job) for job in jobs]
+            session.rows("COMMIT")
+            settle(answers)
+        session.connection.close()
+
+    def _answer_read(self, session: SqliteSession, job: Job) -> Answer:
+        transaction = Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
+        try:
+            return job, job.use_case(transaction), None
+        except BaseException as error:
+            return job, None, error
+
+    # --- the writing thread ---------------------------------------------------------------------------
+
+    def _write_forever(self, desk: Desk) -> None:
+        session = SqliteSession(connect(self._path))
+        while (job := desk.wait()) is not None:
+            settle(self._write_group(session, desk, job))
+        with contextlib.suppress(sqlite3.Error):
+            session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        session.connection.close()
+
+    def _write_group(self, session: SqliteSession, desk: Desk, first: Job) -> list[Answer]:
+        """Run a group of jobs and commit them together; when that fails, none of them happened."""
+        answers: list[Answer] = []
+        jobs = [first]
+        try:
+            session.rows("BEGIN IMMEDIATE")
+            answers.append(self._answer_write(session, first))
+            end = time.monotonic() + LONGEST_GROUP
+            while len(jobs) < MOST_IN_GROUP and time.monotonic() < end and (job := desk.more()) is not None:
+                jobs.append(job)
+                answers.append(self._answer_write(session, job))
+            self._write_tally(session)
+            session.rows("COMMIT")
+        except BaseException as error:
+            failure = error if isinstance(error, errors.MusterError) else errors.Unavailable()
+            answers = [(job, None, failure) for job in jobs]
+            with contextlib.suppress(sqlite3.Error):
+                session.connection.rollback()
+        finally:
+            session.tally.clear()
+        return answers
+
+    def _answer_write(self, session: SqliteSession, job: Job) -> Answer:
+        """Run one job in its savepoint. Raises only what concerns the whole group."""
+        try:
+            return job, self._attempt(session, job, is_careful=False), None
+        except Restart:
+            pass
+        except Exception as error:
+            return job, None, error
+        try:
+            return job, self._attempt(session, job, is_careful=True), None
+        except Exception as error:
+            return job, None, error
+
+    def _attempt(self, session: SqliteSession, job: Job, *, is_careful: bool) -> Any:
+        transaction = Transaction(session, self._room, self._clock(), may_write=True, is_careful=is_careful)
+        session.rows("SAVEPOINT use_case")
+        try:
+            result = job.use_case(transaction)
+            if transaction.is_broken:
+                raise Restart
+            self._insert_events(session, transaction.events)
+        except BaseException:
+            if not session.connection.in_transaction:
+                # SQLite gave up the whole transaction, as it does when the disk is full.
+                raise
+            session.rows("ROLLBACK TO use_case")
+            session.rows("RELEASE use_case")
+            raise
+        session.rows("RELEASE use_case")
+        session.tally.update(transaction.tally)
+        return result
+
+    def _insert_events(self, session: SqliteSession, events: list[Event]) -> None:
+        if events:
+            shape = SHAPES[Event]
+            rows = [shape.encode(event, self._room.seals) for event in events]
+            session.insert_many(shape, rows, self._room.statements)
+
+    def _write_tally(self, session: SqliteSession) -> None:
+        upsert = self._room.statements.once("tally", UPSERT_SQLITE)
+        for row in rows_of(session.tally):
+            session.write(upsert.sql, upsert.bind(row))
+
+
+def _call(use_case: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any], transaction: Tx) -> R:
+    return use_case(transaction, *args, **kwargs)
+
+
+def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
+    """Open the file as every part of the store does. Unavailable when it cannot be opened."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "busy_timeout = 10000",
+            "temp_store = MEMORY",
+            "cache_size = -32768",
+            f"query_only = {'ON' if is_reader else 'OFF'}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error as error:
+        raise errors.Unavailable(f"the database file {path} cannot be opened: {error}") from None
+    for name, function in FUNCTIONS.items():
+        connection.create_function(name, 2, function, deterministic=True)
+    return connection
+
+
+def claim(path: Path) -> Any:
+    """Hold the file for this process until the claim is closed. Unavailable when another one holds it."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        held = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+    except OSError as error:
+        raise errors.Unavailable(f"the database file {path} cannot be claimed: {error.strerror}") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = held.read().strip() or "unknown"
+        held.close()
+        raise errors.Unavailable(
+            f"the database file {path} is in use by another server (process {owner}); SQLite serves one at a time"
+        ) from None
+    held.truncate(0)
+    held.write(f"{os.getpid()}\n")
+    held.flush()
+    return held

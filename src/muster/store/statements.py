@@ -1,0 +1,202 @@
+"""Statements are written in SQLAlchemy Core, compiled once for each shape, and then run as text."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ClauseElement,
+    Integer,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from muster.core import errors
+from muster.core.ports import ANYWHERE, Condition, Order, TenantId, Window
+from muster.store.conditions import Clause, clause_of, numbered, order_field
+from muster.store.flavor import Flavor, Term
+from muster.store.rows import Seals, Shape
+
+MOST_ROWS = 64
+"""Of one INSERT: each number of rows is a statement of its own."""
+MOST_OFFSET = 2**62
+
+
+class Statement(NamedTuple):
+    """SQL text, which of the values given goes where, and the values that are always the same."""
+
+    sql: str
+    places: tuple[int, ...]
+    constants: tuple[Any, ...]
+
+    def bind(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        given = (*values, *self.constants)
+        return tuple([given[place] for place in self.places])
+
+
+class Statements:
+    """The statements of one flavor."""
+
+    def __init__(self, flavor: Flavor, seals: Seals) -> None:
+        self.flavor = flavor
+        self.seals = seals
+        self._known: dict[Hashable, Statement] = {}
+
+    # --- writing --------------------------------------------------------------------------------------
+
+    def insert(self, shape: Shape, rows: int) -> str:
+        """Insert so many rows; the parameters are the rows' values one after another."""
+        key = ("insert", shape.name, rows)
+        known = self._known.get(key)
+        if known is None:
+            values = [{name: bindparam(f"c{row}_{name}") for name in shape.written} for row in range(rows)]
+            known = self._known[key] = self._compile(insert(shape.table).values(values))
+        return known.sql
+
+    def update(self, shape: Shape, *, is_versioned: bool) -> Statement:
+        """Write a row over the one with its key; takes the row's values, then its version if versioned."""
+        key = ("update", shape.name, is_versioned)
+        known = self._known.get(key)
+        if known is None:
+            # The tenant is part of the identity even where the key does not need it: no row changes hands.
+            fixed = {*shape.key, "tenant_id"} & {*shape.columns}
+            binds = {name: bindparam(f"v{place}") for place, name in enumerate(shape.columns)}
+            statement = update(shape.table).where(*(shape.table.c[name] == binds[name] for name in fixed))
+            if is_versioned:
+                statement = statement.where(version_of(shape) == bindparam(f"v{len(binds)}"))
+            statement = statement.values({n: b for n, b in binds.items() if n not in fixed})
+            known = self._known[key] = self._compile(statement)
+        return known
+
+    def delete(self, shape: Shape, clauses: list[Clause]) -> Statement:
+        """Delete what meets all clauses; tallied rows come back as tenant and status."""
+        key = ("delete", shape.name, *(clause.key for clause in clauses))
+        known = self._known.get(key)
+        if known is None:
+            statement = delete(shape.table).where(*self._terms(clauses))
+            known = self._known[key] = self._compile(
+                statement.returning(*tally_columns(shape)) if shape.is_tallied else statement
+            )
+        return known
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def clauses(self, shape: Shape, tenant: TenantId, conditions: Sequence[Condition]) -> list[Clause]:
+        """Give all that a query asks: its conditions, and first of all the tenant. Nothing else adds the tenant."""
+        asked = [clause_of(shape, tenant, one, self.seals, self.flavor) for one in conditions]
+        return [*self.scope(shape, tenant), *asked]
+
+    def scope(self, shape: Shape, tenant: TenantId) -> list[Clause]:
+        """Confine to the tenant's rows. ValueError when the noun belongs to no tenant."""
+        if tenant == ANYWHERE:
+            return []
+        if not shape.is_scoped:
+            raise ValueError(f"{shape.noun.__name__} belongs to no tenant: ask ANYWHERE")
+        column = shape.table.c.tenant_id
+        return [Clause("tenant", (tenant,), lambda _, bind: column == bind())]
+
+    def select(
+        self,
+        shape: Shape,
+        clauses: list[Clause],
+        *,
+        order: Order | None = None,
+        window: Window | None = None,
+        is_versioned: bool = False,
+        is_single: bool = False,
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Read the rows (or only one of them) that meet all clauses, in the order of their columns; give the SQL and its parameters."""
+        keys = tuple([clause.key for clause in clauses])
+        key = ("select", shape.name, keys, order, window and (window.limit is None), is_versioned, is_single)
+        known = self._known.get(key)
+        if known is None:
+            query = self._select(shape, clauses, order, is_versioned=is_versioned)
+            query = query.limit(literal_column("1")).offset(literal_column("0")) if is_single else query
+            if window is not None:
+                query = query.offset(bindparam("w0", type_=Integer))
+                query = query if window.limit is None else query.limit(bindparam("w1", type_=Integer))
+            known = self._known[key] = self._compile(query)
+        values = [value for clause in clauses for value in clause.values]
+        if window is not None:
+            values += _checked(window)
+        return known.sql, known.bind(values)
+
+    def count(self, shape: Shape, clauses: list[Clause]) -> tuple[str, tuple[Any, ...]]:
+        """Count the rows that meet all clauses."""
+        key = ("count", shape.name, *(clause.key for clause in clauses))
+        known = self._known.get(key)
+        if known is None:
+            query = select(func.count()).select_from(shape.table).where(*self._terms(clauses))
+            known = self._known[key] = self._compile(query)
+        return known.sql, known.bind([value for clause in clauses for value in clause.values])
+
+    def _select(
+        self, shape: Shape, clauses: list[Clause], order: Order | None, *, is_versioned: bool
+    ) -> Select[Any]:
+        columns: list[Any] = [shape.table.c[name] for name in shape.columns]
+        if is_versioned:
+            columns.append(version_of(shape))
+        return select(*columns).where(*self._terms(clauses)).order_by(*_sorting(shape, order))
+
+    def _terms(self, clauses: list[Clause]) -> list[Term]:
+        bind = numbered("p")
+        return [clause.build(self.flavor, bind) for clause in clauses]
+
+    def once(self, key: Hashable, statement: ClauseElement) -> Statement:
+        """Compile a statement without clauses; its values are given in the order of the text."""
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._compile(statement, in_order_of_text=True)
+        return known
+
+    def _compile(self, statement: ClauseElement, *, in_order_of_text: bool = False) -> Statement:
+        compiled: Any = statement.compile(dialect=self.flavor.dialect)
+        names: list[str] = compiled.positiontup or []
+        given = list(dict.fromkeys(name for name in names if compiled.binds[name].required))
+        if not in_order_of_text:
+            given.sort(key=_place)
+        fixed = sorted({*names} - {*given})
+        known = given + fixed
+        constants = tuple(compiled.binds[name].value for name in fixed)
+        return Statement(str(compiled), tuple(known.index(name) for name in names), constants)
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Sort parameters as their values are given: of the clauses or the row first, of the window last."""
+    return (name.startswith("w"), int(name[1:]) if name[1:].isdigit() else 0)
+
+
+def version_of(shape: Shape) -> Term:
+    """Give what PostgreSQL changes with every write of a row."""
+    return literal_column(f"{shape.name}.xmin::text")
+
+
+def tally_columns(shape: Shape) -> list[Term]:
+    """Give what a tally is kept by: the tenant and the status, empty where the noun has none."""
+    nothing = literal_column("''")
+    return [
+        shape.table.c.tenant_id if shape.is_scoped else nothing,
+        shape.table.c.status if shape.has_status else nothing,
+    ]
+
+
+def _sorting(shape: Shape, order: Order | None) -> list[Term]:
+    if order is None:
+        return []
+    column = shape.table.c[order_field(shape, order.field)]
+    ties = [name for name in ("created_at", "id") if name in shape.columns and name != order.field]
+    ties = ties or [name for name in shape.key if name != order.field]
+    columns = [column, *(shape.table.c[name] for name in ties)]
+    return [one.desc() if order.is_descending else one.asc() for one in columns]
+
+
+def _checked(window: Window) -> tuple[int, ...]:
+    if window.offset < 0 or (window.limit is not None and window.limit < 0):
+        raise errors.Malformed("offset and limit must not be negative")
+    offset = min(window.offset, MOST_OFFSET)
+    return (offset,) if window.limit is None else (offset, min(window.limit, MOST_OFFSET))

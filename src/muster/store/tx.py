@@ -1,0 +1,303 @@
+"""One transaction, as the core sees it. It decides nothing about when to begin, commit or try again: engines do."""
+
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from muster.core import errors, ports
+from muster.core.model import Event, Instant, Status, TenantId
+from muster.core.ports import ANYWHERE, Condition, Order, Page, Window
+from muster.store.conditions import Clause, equal, one_of
+from muster.store.ids import Ids
+from muster.store.nouns import RANK, SHAPES
+from muster.store.rows import Row, Seals, Shape
+from muster.store.statements import MOST_ROWS, Statements
+from muster.store.tally import Tally, count_rows, sum_of
+
+N = TypeVar("N")
+R = TypeVar("R")
+FIRST_PAGE = Order()
+
+
+class Restart(BaseException):
+    """The use case must run again from its start; never seen by a use case that does not catch everything."""
+
+
+class Session(Protocol):
+    """A connection inside a transaction."""
+
+    tally: Tally
+    """What this transaction did not write yet of the changes that others before it made; empty where it cannot be."""
+
+    def rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        """Run a statement and give its rows. An error of the store's vocabulary when it fails."""
+
+    def write(self, sql: str, parameters: Sequence[Any]) -> int:
+        """Run a statement and say how many rows it touched."""
+
+    def insert_many(self, shape: Shape, rows: list[Row], statements: Statements) -> None:
+        """Insert more rows than one statement takes."""
+
+    def lock(self, name: str) -> None:
+        """Hold the name until the transaction ends."""
+
+    def savepoint(self, verb: str) -> None:
+        """SAVEPOINT, ROLLBACK TO or RELEASE the one savepoint of a write."""
+
+
+class Room:
+    """What all transactions of a store share."""
+
+    def __init__(self, statements: Statements, seals: Seals, sealer: ports.Sealer) -> None:
+        self.statements = statements
+        self.seals = seals
+        self.sealer = sealer
+        self.ids = Ids()
+
+
+class Transaction:
+    """Implements core/ports.Tx over a session.
+
+    *is_careful* puts a savepoint around every write, so that a use case may go on after a Conflict. The
+    first attempt goes without; when it does go on after one, Restart makes the engine run it again, carefully.
+    """
+
+    def __init__(self, session: Session, room: Room, now: Instant, *, may_write: bool, is_careful: bool) -> None:
+        self._session = session
+        self._room = room
+        self._now = now
+        self._may_write = may_write
+        self._is_careful = is_careful
+        self._is_versioned = may_write and room.statements.flavor.has_row_versions
+        self._seen: dict[tuple[Any, ...], tuple[str | None, Status | None]] = {}
+        self.is_broken = False
+        self.tally = Tally()
+        self.events: list[Event] = []
+
+    # --- what a use case needs besides rows -----------------------------------------------------------
+
+    @property
+    def now(self) -> Instant:
+        return self._now
+
+    def new_id(self) -> str:
+        return self._room.ids.next(self._now)
+
+    def new_secret(self) -> str:
+        return str(uuid.uuid4())
+
+    def new_token(self) -> str:
+        return secrets.token_urlsafe(32)
+
+    def digest(self, purpose: str, plain: str) -> bytes:
+        return self._room.sealer.digest(purpose, plain)
+
+    def lock(self, name: str) -> None:
+        self._session.lock(name)
+
+    def emit(self, *events: Event) -> None:
+        self._require_writable()
+        self.events += events
+
+    # --- writing --------------------------------------------------------------------------------------
+
+    def add(self, *nouns: Any) -> None:
+        by_noun: dict[type[Any], list[Any]] = {}
+        for noun in nouns:
+            by_noun.setdefault(type(noun), []).append(noun)
+        kinds = sorted(by_noun, key=RANK.__getitem__)
+        seals = self._room.seals
+        batches = [(SHAPES[kind], [SHAPES[kind].encode(noun, seals) for noun in by_noun[kind]]) for kind in kinds]
+        self._attempt(lambda: self._insert(batches))
+        for kind in kinds:
+            if SHAPES[kind].is_tallied:
+                count_rows(self.tally, SHAPES[kind], by_noun[kind])
+
+    def _insert(self, batches: list[tuple[Shape, list[Row]]]) -> None:
+        statements = self._room.statements
+        for shape, rows in batches:
+            if len(rows) == 1:
+                self._session.write(statements.insert(shape, 1), rows[0])
+            elif len(rows) <= MOST_ROWS:
+                flat = [value for row in rows for value in row]
+                self._session.write(statements.insert(shape, len(rows)), flat)
+            else:
+                self._session.insert_many(shape, rows, statements)
+
+    def change(self, noun: Any) -> None:
+        shape = SHAPES[type(noun)]
+        known = self._known(shape, noun)
+        version, status = known or (None, None)
+        row: Row = shape.encode(noun, self._room.seals)
+        update = self._room.statements.update(shape, is_versioned=version is not None)
+        values = row if version is None else (*row, version)
+        touched = self._attempt(lambda: self._session.write(update.sql, update.bind(values)))
+        if not touched:
+            self._refuse_change(noun, was_read=version is not None)
+        if shape.has_status and noun.status is not status:
+            tenant = noun.tenant_id if shape.is_scoped else ""
+            self.tally[shape.name, tenant, status.value if status else ""] -= 1
+            count_rows(self.tally, shape, [noun])
+        self._seen[(shape.name, *shape.identity(noun))] = (None, noun.status if shape.has_status else None)
+
+    def _known(self, shape: Shape, noun: Any) -> tuple[str | None, Status | None] | None:
+        """Give the version and status of the row as this transaction last saw it; read it if the tally needs it."""
+        key = (shape.name, *shape.identity(noun))
+        known = self._seen.get(key)
+        if known is None and shape.has_status:
+            tenant = noun.tenant_id if shape.is_scoped else ANYWHERE
+            if self.find(shape.noun, tenant, **dict(zip(shape.key, key[1:], strict=True))) is None:
+                self._refuse_change(noun, was_read=False)
+            known = self._seen[key]
+        return known
+
+    def _refuse_change(self, noun: Any, *, was_read: bool) -> NoReturn:
+        if was_read:
+            raise Restart  # another transaction changed it after this one read it
+        raise errors.NotFound(f"there is no such {type(noun).__name__.lower()}")
+
+    def remove(self, kind: type[Any], tenant: TenantId, **equals: Any) -> int:
+        shape = SHAPES[kind]
+        statement = self._room.statements.delete(shape, clauses := self._equals(shape, tenant, equals))
+        values = statement.bind([value for clause in clauses for value in clause.values])
+        if not shape.is_tallied:
+            return self._attempt(lambda: self._session.write(statement.sql, values))
+        gone = self._attempt(lambda: self._session.rows(statement.sql, values))
+        for of_tenant, status in gone:
+            self.tally[shape.name, of_tenant, status] -= 1
+        return len(gone)
+
+    def _attempt(self, write: Callable[[], R]) -> R:
+        self._require_writable()
+        if self._is_careful:
+            self._session.savepoint("SAVEPOINT")
+        try:
+            done = write()
+        except errors.Conflict:
+            if self._is_careful:
+                self._session.savepoint("ROLLBACK TO")
+                self._session.savepoint("RELEASE")
+            self.is_broken = not self._is_careful
+            raise
+        if self._is_careful:
+            self._session.savepoint("RELEASE")
+        return done
+
+    def _require_writable(self) -> None:
+        if not self._may_write:
+            raise TypeError("this use case only reads; run it with Store.run")
+        if self.is_broken:
+            raise Restart
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def get(self, kind: type[N], tenant: TenantId, id: str) -> N | None:  # noqa: A002 the port's name
+        return self.find(kind, tenant, id=id)
+
+    def find(self, kind: type[N], tenant: TenantId, **equals: Any) -> N | None:
+        shape = SHAPES[kind]
+        found = self._read(shape, self._equals(shape, tenant, equals), is_single=True)
+        return found[0] if found else None
+
+    def select(
+        self,
+        kind: type[N],
+        tenant: TenantId,
+        *conditions: Condition,
+        order: Order | None = None,
+        window: Window | None = None,
+    ) -> list[N]:
+        shape = SHAPES[kind]
+        clauses = self._room.statements.clauses(shape, tenant, conditions)
+        return self._read(shape, clauses, order=order, window=window)
+
+    def page(
+        self,
+        kind: type[N],
+        tenant: TenantId,
+        *conditions: Condition,
+        order: Order = FIRST_PAGE,
+        window: Window = Window(),  # noqa: B008 a frozen value
+    ) -> Page[N]:
+        items = self.select(kind, tenant, *conditions, order=order, window=window)
+        is_last = window.limit is None or len(items) < window.limit
+        if is_last and (items or not window.offset):
+            return Page(items, window.offset + len(items))
+        return Page(items, self.count(kind, tenant, *conditions))
+
+    def count(self, kind: type[Any], tenant: TenantId, *conditions: Condition) -> int:
+        shape = SHAPES[kind]
+        statuses = _only_status(conditions)
+        if shape.is_tallied and statuses is not None and (shape.has_status or not conditions):
+            self._room.statements.scope(shape, tenant)
+            return sum(self._tallied(shape, tenant, status) for status in statuses)
+        clauses = self._room.statements.clauses(shape, tenant, conditions)
+        ((n,),) = self._rows(*self._room.statements.count(shape, clauses))
+        return int(n)
+
+    def _tallied(self, shape: Shape, tenant: TenantId, status: str | None) -> int:
+        asked = [value for value in (shape.name, tenant or None, status) if value is not None]
+        with_deltas = self._room.statements.flavor.has_row_versions
+        by = {"of_tenant": tenant != ANYWHERE, "of_status": status is not None, "with_deltas": with_deltas}
+        summed = self._room.statements.once(("tally", *by.values()), sum_of(**by))
+        ((n,),) = self._rows(summed.sql, summed.bind(asked * (1 + with_deltas)))
+        return int(n) + sum(
+            change
+            for tally in (self._session.tally, self.tally)
+            for (kind, of_tenant, of_status), change in tally.items()
+            if kind == shape.name and tenant in (ANYWHERE, of_tenant) and status in (None, of_status)
+        )
+
+    def _equals(self, shape: Shape, tenant: TenantId, equals: dict[str, Any]) -> list[Clause]:
+        statements = self._room.statements
+        clauses = statements.scope(shape, tenant)
+        for field, value in equals.items():
+            if isinstance(value, list | tuple):
+                clauses.append(one_of(shape, field, value, self._room.seals, statements.flavor))
+            else:
+                clauses.append(equal(shape, field, value, self._room.seals))
+        return clauses
+
+    def _read(
+        self,
+        shape: Shape,
+        clauses: list[Clause],
+        *,
+        order: Order | None = None,
+        window: Window | None = None,
+        is_single: bool = False,
+    ) -> list[Any]:
+        select = self._room.statements.select(
+            shape, clauses, order=order, window=window, is_versioned=self._is_versioned, is_single=is_single
+        )
+        rows = self._rows(*select)
+        nouns = [shape.decode(row, self._room.seals) for row in rows]
+        if self._may_write and (self._is_versioned or shape.has_status):
+            self._remember(shape, nouns, rows)
+        return nouns
+
+    def _remember(self, shape: Shape, nouns: list[Any], rows: Iterable[Row]) -> None:
+        for noun, row in zip(nouns, rows, strict=True):
+            version = row[-1] if self._is_versioned else None
+            status = noun.status if shape.has_status else None
+            self._seen[(shape.name, *shape.identity(noun))] = (version, status)
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        if self.is_broken:
+            raise Restart
+        return self._session.rows(sql, parameters)
+
+
+def _only_status(conditions: Sequence[Condition]) -> list[str | None] | None:
+    """Give the statuses that the conditions ask for, [None] for all; None when they ask for anything else."""
+    match conditions:
+        case ():
+            return [None]
+        case (ports.Is("status", Status() as status),):
+            return [status.value]
+        case (ports.OneOf("status", statuses),):
+            return [Status(status).value for status in {*statuses}]
+        case (ports.Not("status", Status() as status),):
+            return [other.value for other in Status if other is not status]
+    return None

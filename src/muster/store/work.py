@@ -1,0 +1,103 @@
+"""How work reaches a store's threads and how answers return: whole groups at a time, since each wake-up costs."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from muster.core import errors
+from muster.core.ports import Tx
+
+
+class Job(NamedTuple):
+    """A use case that somebody awaits."""
+
+    use_case: Callable[[Tx], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+
+
+Answer = tuple[Job, Any, BaseException | None]
+
+
+class Desk:
+    """A queue of jobs with the threads that serve it. Every job accepted is answered, also while closing."""
+
+    def __init__(self, name: str, serve: Callable[["Desk"], None], *, threads: int = 1, most: int = 10_000) -> None:
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._most = most
+        self._threads = [
+            threading.Thread(target=serve, args=(self,), name=f"{name}-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Say how many jobs wait."""
+        return self._queue.qsize()
+
+    def submit(self, use_case: Callable[[Tx], Any]) -> asyncio.Future[Any]:
+        """Hand in a use case; Unavailable when the store is closing or too much waits already."""
+        loop = asyncio.get_running_loop()
+        job = Job(use_case, loop, loop.create_future())
+        with self._lock:
+            if not self._is_open:
+                raise errors.Unavailable("the database is closing")
+            if self._queue.qsize() >= self._most:
+                raise errors.Unavailable("the database has too much to do at the moment")
+            self._queue.put(job)
+        return job.answer
+
+    def wait(self) -> Job | None:
+        """Wait for a job; None when there will be none any more."""
+        job = self._queue.get()
+        if job is None:
+            self._queue.put(None)  # for the next thread
+        return job
+
+    def more(self) -> Job | None:
+        """Give a job that waits already, or None."""
+        try:
+            job = self._queue.get_nowait()
+        except Empty:
+            return None
+        if job is None:
+            self._queue.put(None)
+        return job
+
+    def close(self) -> None:
+        """Take no more, finish what was accepted, end the threads."""
+        with self._lock:
+            was_open, self._is_open = self._is_open, False
+        if was_open:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+
+def settle(answers: list[Answer]) -> None:
+    """Give every awaiter its answer, in one hop to each event loop."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        by_loop[answer[0].loop].append(answer)
+    for loop, mine in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_hand_over, mine)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            continue
+
+
+def _hand_over(answers: list[Answer]) -> None:
+    for job, value, error in answers:
+        if job.answer.done():
+            continue
+        if error is None:
+            job.answer.set_result(value)
+        else:
+            job.answer.set_exception(error)
