@@ -13,7 +13,7 @@ from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
-from muster.web.wire import flag
+from muster.web.wire import flag, rfc3339
 
 MAX_EXTERNAL = 1024
 """Bytes of an external id or key."""
@@ -113,7 +113,7 @@ def _client(device: Device, *, shows_secret: bool = True) -> MappedClient:
         domain_id=device.tenant_id,
         credentials=wire.Credentials(secret=secret),
         metadata=dict(device.metadata),
-        created_at=wire.rfc3339(device.created_at),
+        created_at=rfc3339(device.created_at),
     )
 
 
@@ -123,7 +123,7 @@ def _channel(channel: Channel) -> MappedChannel:
         name=channel.name,
         domain_id=channel.tenant_id,
         metadata=dict(channel.metadata),
-        created_at=wire.rfc3339(channel.created_at),
+        created_at=rfc3339(channel.created_at),
     )
 
 
