@@ -3,19 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BindParameter,
-    FromClause,
-    Select,
-    and_,
-    bindparam,
-    exists,
-    func,
-    or_,
-    select,
-    true,
-    tuple_,
-)
+from sqlalchemy import BindParameter, FromClause, Select, and_, bindparam, exists, func, or_, select, true, tuple_
 
 from muster.core import errors, ports
 from muster.core.model import Flow, Group, Kind, Secret, Tenant, TenantId
@@ -133,7 +121,9 @@ def _connected(shape: Shape, condition: ports.Connected) -> Clause:
         here = and_(link[own] == shape.table.c.id, link.tenant_id == shape.table.c.tenant_id)
         return ~exists(select(1).select_from(tables.connections).where(here, met))
 
-    return Clause(("connected", condition.is_connected), (condition.id, int(Flow(condition.flow))), build)
+    return Clause(
+        ("connected", condition.is_connected), (condition.id, int(Flow(condition.flow))), build
+    )
 
 
 def _active(flavor: Flavor, *, is_active: bool) -> Term:
@@ -178,15 +168,11 @@ def _of_tenant(table: FromClause) -> Term:
 def _created(table: FromClause, kind: Kind, user: Term) -> Term:
     """Its creator, as long as no builtin role says who administers it."""
     role = tables.roles.alias()
-    builtin = (
-        select(1)
-        .select_from(role)
-        .where(
-            role.c.tenant_id == _of_tenant(table),
-            role.c.entity_kind == kind.value,
-            role.c.entity_id == table.c.id,
-            role.c.is_builtin,
-        )
+    builtin = select(1).select_from(role).where(
+        role.c.tenant_id == _of_tenant(table),
+        role.c.entity_kind == kind.value,
+        role.c.entity_id == table.c.id,
+        role.c.is_builtin,
     )
     return and_(table.c.created_by == user, ~exists(builtin))
 
