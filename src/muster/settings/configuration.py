@@ -8,7 +8,7 @@ from typing import Final
 from muster.settings.checks import check
 from muster.settings.model import Settings
 from muster.settings.problems import Problem, SettingsError
-from muster.settings.provision import ProvisionSettings, read_provision
+from muster.settings.provision import DEFAULT, ProvisionSettings, read_provision
 from muster.settings.reading import FIELDS, UPSTREAM_PREFIXES, Reading, read_settings
 from muster.settings.tomlfile import TomlFile, read_toml
 from muster.settings.values import write
@@ -16,7 +16,6 @@ from muster.settings.values import write
 CONFIG: Final = "MUSTER_CONFIG"
 LAYOUT_FILE: Final = Path("config.toml")
 """Where upstream's provision service looks when nobody says where (spec C.1)."""
-DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,12 @@ class Configuration:
     """One line each, to be printed at start; never a secret."""
 
     def effective(self) -> list[Row]:
-        """Give every setting with its value and its source, secrets hidden."""
-        return [
+        """Give every setting with its value and its source, secrets hidden; then the provision service's."""
+        rows = [
             Row(field.name, write(getattr(self.settings, field.name)), self.sources.get(field.name, DEFAULT))
             for field in FIELDS
         ]
+        return rows + [Row(f"provision.{name}", *said) for name, said in self.provision.summary().items()]
 
 
 def load(
@@ -64,10 +64,10 @@ def load(
     problems: list[Problem] = []
     path = config or (Path(environ[CONFIG]) if environ.get(CONFIG) else None)
     reading = read_settings(environ, _file(path, problems), options or {}, problems)
-    layout_path = reading.settings.provision_file or _unnamed(folder)
-    provision = read_provision(environ, _file(layout_path, problems), problems)
     if not problems:
         problems.extend(_complaints(reading))
+    layout_path = reading.settings.provision_file or _unnamed(folder)
+    provision = read_provision(environ, _file(layout_path, problems), problems)
     if problems:
         raise SettingsError(problems)
     return Configuration(

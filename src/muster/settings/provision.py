@@ -5,7 +5,7 @@ and what cannot be honoured stops the start instead of being lost.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -17,8 +17,10 @@ from muster.settings.meaning import key_of
 from muster.settings.problems import Problem
 from muster.settings.spellings import Meaning
 from muster.settings.tomlfile import TomlFile
+from muster.settings.values import write
 from muster.settings.variables import SERVICE, Said, VariableWords, read_variables
 
+DEFAULT: Final = "default"
 Vocabulary = Literal["clients", "things"]
 DEVICE_NAMES: Final[Mapping[str, str]] = {"clients": "client", "things": "thing"}
 NO_FILE: Final = FileWords(said={}, devices=None, channels=None, device_table="", prefix="", notices=())
@@ -34,7 +36,7 @@ class ProvisionSettings:
     """Whether the file lists devices and channels; else they are upstream's default."""
     vocabulary: Vocabulary = "clients"
     """The words of a /mapping without any header: the file's table decides, else the prefix in use."""
-    vocabulary_from: str = "default"
+    vocabulary_from: str = DEFAULT
     username: str = ""
     """A user name or an e-mail address; empty: no user is configured."""
     email: str = ""
@@ -45,6 +47,8 @@ class ProvisionSettings:
     """The tenant of a /mapping that names none; empty: the caller's only or personal one."""
     file: str = ""
     """The file that was read; empty: none."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where each value came from; no entry: the default."""
     notices: tuple[str, ...] = ()
     """One line each, to be printed at start."""
 
@@ -58,6 +62,30 @@ class ProvisionSettings:
         if self.has_own_layout:
             return self.layout
         return replace(self.layout, devices=layouts.default(DEVICE_NAMES[vocabulary]).devices)
+
+    def summary(self) -> dict[str, tuple[str, str]]:
+        """Give what was decided, as text, with its source; of secrets only that they are there."""
+        layout, listed = self.layout, self.file if self.has_own_layout else DEFAULT
+        shown: dict[str, Any] = {
+            "username": self.username,
+            "email": self.email,
+            "password": self.password,
+            "api_key": self.api_key,
+            "domain_id": self.domain_id,
+            "provision": layout.makes_bootstrap,
+            "auto_whitelist": layout.is_whitelisted,
+            "x509": layout.makes_certificates,
+            "ttl": timedelta(hours=layout.certificate_ttl_hours),
+            "key_type": layout.key_type,
+            "key_bits": layout.key_bits,
+            "content": "" if layout.content is None else "…",
+        }
+        return {
+            "devices": (", ".join(device.name for device in layout.devices), listed),
+            "channels": (", ".join(channel.name for channel in layout.channels), listed),
+            "vocabulary": (self.vocabulary, self.vocabulary_from),
+            **{name: (write(value), self.sources.get(name, DEFAULT)) for name, value in shown.items()},
+        }
 
 
 def read_provision(
@@ -82,6 +110,7 @@ def read_provision(
         api_key=values.get("api_key"),
         domain_id=values.get("domain_id", ""),
         file=str(file.path) if file else "",
+        sources={meaning: each.where for meaning, each in said.items()},
         notices=(*spoken.notices, *written.notices),
     )
     settings = replace(settings, layout=settings.layout_for(vocabulary))
@@ -148,7 +177,7 @@ def _vocabulary(spoken: VariableWords, written: FileWords) -> tuple[Vocabulary, 
         return ("things" if written.prefix == "mf_" else "clients"), f"{written.prefix}* in [server]"
     if spoken.prefix:
         return ("things" if spoken.prefix == "MF_" else "clients"), f"{spoken.prefix}{SERVICE}*"
-    return "clients", "default"
+    return "clients", DEFAULT
 
 
 def _advice(settings: ProvisionSettings) -> Iterator[str]:
