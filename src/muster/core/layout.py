@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from muster.core.model import NOTHING, Json, Metadata
+from muster.core.model import Json, Metadata
 
 EXTERNAL_ID: Final = "external_id"
 """The metadata key that marks a device of the layout: the request's external id goes there, and the device
@@ -26,7 +26,7 @@ class LayoutDevice:
     """A device that every call makes. The first one takes the name the request gives."""
 
     name: str
-    metadata: Metadata = NOTHING
+    metadata: Metadata = field(default_factory=dict)
 
     @property
     def has_bootstrap(self) -> bool:
@@ -39,7 +39,7 @@ class LayoutChannel:
     """A channel that every call makes; each device of the layout is connected to it."""
 
     name: str
-    metadata: Metadata = NOTHING
+    metadata: Metadata = field(default_factory=dict)
 
     @property
     def type(self) -> str:
