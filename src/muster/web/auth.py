@@ -39,6 +39,11 @@ def evidence(
     return of_claims(tokens.verify(plain, clock() // 1_000_000), kinds)
 
 
+def has_token(request: AnyRequest) -> bool:
+    """Say whether the request carries an Authorization header at all."""
+    return bool(incoming(request).field(b"authorization").strip())
+
+
 def of_claims(claims: dict[str, Json], kinds: Collection[int]) -> UserToken:
     """Give whom a verified token names: claim `user` or `issuer_id`, and `epoch`. Unauthenticated if none."""
     user_id = claims.get("user") or claims.get("issuer_id")
