@@ -4,7 +4,7 @@ Handlers are declared with Litestar. `opt={"content_type": "any" | "json" | "exa
 takes (`json`, the default with a body: the header must contain application/json).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -64,8 +64,9 @@ def build(
             dialect=dialect.name,
             line_end=dialect.line_end,
         )
-        apps[dialect.name] = _litestar(dialect, desk, about)
-        targets.extend(endpoints(apps[dialect.name], dialect.name, desk))
+        given = {"desk": desk, **dialect.given}
+        apps[dialect.name] = _litestar(dialect, given, about)
+        targets.extend(endpoints(apps[dialect.name], dialect.name, given))
     operations = Operations(dialects, apps, registry, about)
     return App(dialects, Routes(targets), operations, Observer(registry, log), limits or Limits())
 
@@ -73,13 +74,17 @@ def build(
 _DOCUMENTS = "/.documents"
 
 
-def _litestar(dialect: Dialect, desk: Desk, about: About) -> Litestar:
+def _litestar(dialect: Dialect, given: Mapping[str, Any], about: About) -> Litestar:
     return Litestar(
         route_handlers=list(dialect.handlers),
-        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        dependencies={name: _provide(value) for name, value in given.items()},
         openapi_config=OpenAPIConfig(title=dialect.title, version=about.version, path=_DOCUMENTS),
         logging_config=None,
     )
+
+
+def _provide(value: Any) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)
 
 
 class App:

@@ -21,6 +21,8 @@ class Dialect:
     name: str
     title: str
     handlers: Sequence[ControllerRouterHandler]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What its handlers get as arguments of these names, besides `desk`."""
     problem: Callable[[Exception], Reply]
     """Turns any error into the dialect's answer; what it does not know is an opaque 500."""
     problem_type: Any = None

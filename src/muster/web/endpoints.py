@@ -1,8 +1,8 @@
 """Handlers as Litestar declares them, made ready to be called without its per-request machinery.
 
 Litestar reads the declarations and writes the OpenAPI document. Of its kinds of arguments a handler may take
-variables of the path, query and header parameters, `data`, `request`, `desk`, and dependencies that take the
-same; anything else is refused at the start.
+variables of the path, query and header parameters, `data`, `request`, what the dialect is given (`desk`), and
+dependencies that take the same; anything else is refused at the start.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,9 +20,7 @@ from litestar.typing import FieldDefinition
 
 from muster.core.errors import Unsupported
 from muster.web import body
-from muster.web.desk import Desk
-from muster.web.errors import BadBody, BadHeader, BadPath, BadQuery
-from muster.web.reply import Rendered
+from muster.web.errors import BadHeader, BadPath, BadQuery
 from muster.web.request import Request
 
 Getter: TypeAlias = Callable[[Request], Any]
@@ -45,10 +43,10 @@ class Endpoint:
     handler: HTTPRouteHandler
 
 
-def endpoints(app: Litestar, dialect: str, desk: Desk) -> list[Endpoint]:
+def endpoints(app: Litestar, dialect: str, given: Mapping[str, Any]) -> list[Endpoint]:
     """Make all handlers of a dialect's app ready. TypeError for one that asks for what we do not give."""
     return [
-        _endpoint(handler, method, route, dialect, desk)
+        _endpoint(handler, method, route, dialect, given)
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method, (handler, _) in route.route_handler_map.items()
@@ -56,9 +54,11 @@ def endpoints(app: Litestar, dialect: str, desk: Desk) -> list[Endpoint]:
     ]
 
 
-def _endpoint(handler: HTTPRouteHandler, method: str, route: HTTPRoute, dialect: str, desk: Desk) -> Endpoint:
+def _endpoint(
+    handler: HTTPRouteHandler, method: str, route: HTTPRoute, dialect: str, given: Mapping[str, Any]
+) -> Endpoint:
     variables = [part for part in route.path_components if not isinstance(part, str)]
-    plan = _Plan(handler, {variable.name for variable in variables}, desk)
+    plan = _Plan(handler, {variable.name for variable in variables}, given)
     return Endpoint(
         dialect=dialect,
         method=method,
@@ -75,13 +75,12 @@ def _endpoint(handler: HTTPRouteHandler, method: str, route: HTTPRoute, dialect:
 class _Plan:
     """How each argument of one handler is got from a request."""
 
-    def __init__(self, handler: HTTPRouteHandler, variables: set[str], desk: Desk) -> None:
+    def __init__(self, handler: HTTPRouteHandler, variables: set[str], given: Mapping[str, Any]) -> None:
         self.handler = handler
-        self.desk = desk
+        self.given = given
         self.variables = variables
         self.dependencies = handler.resolve_dependencies()
         self.has_body = False
-        self.asynchronous: dict[str, Callable[[Request], Awaitable[Any]]] = {}
         fields = handler.parsed_fn_signature.parameters
         hints = get_type_hints(handler.signature_model, include_extras=True)
         self.getters = {name: self._getter(name, field, hints) for name, field in fields.items()}
@@ -101,8 +100,8 @@ class _Plan:
     def _getter(self, name: str, field: FieldDefinition, hints: Mapping[str, Any]) -> Getter:
         if name == "request":
             return _itself
-        if name == "desk":
-            return _constant(self.desk)
+        if name in self.given:
+            return _constant(self.given[name])
         if name == "data":
             self.has_body = True
             return _data(field)
@@ -240,6 +239,3 @@ def _converter(annotation: Any, error: type[BadQuery | BadPath | BadHeader]) -> 
             raise error from None
 
     return convert
-
-
-__all__ = ["BadBody", "Endpoint", "Rendered", "endpoints"]

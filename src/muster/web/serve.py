@@ -1,0 +1,170 @@
+"""Listening: one app behind several sockets, plain and TLS, in one process and one event loop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_BACKLOG = 2048
+_HANDSHAKE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A bound socket, and how TLS is spoken on it; without, it is plain HTTP."""
+
+    socket: socket.socket
+    tls: ssl.SSLContext | None = None
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Give a listening socket; port 0 is any free one. OSError when the address cannot be had."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(_BACKLOG)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Give an event that SIGTERM or SIGINT sets from now on, in this event loop."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def serve(
+    app: Any,
+    listeners: Sequence[Listener],
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[], None] = lambda: None,
+    trusted_proxies: Sequence[str] = (),
+    grace: int = 10,
+    keep_alive: int = 75,
+    log: Any = None,
+) -> None:
+    """Serve the ASGI app until *stop* is set, then finish the accepted requests within *grace* seconds.
+
+    X-Forwarded-For and -Proto count only from *trusted_proxies* (addresses or networks). *keep_alive*:
+    seconds an idle connection stays open. *log*, a structlog logger, gets what the HTTP server has to say.
+    The sockets are closed at the end.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        timeout_keep_alive=keep_alive,
+        timeout_graceful_shutdown=grace,
+    )
+    server = _Server(config, listeners, on_ready)
+    with _forwarded_log(log):
+        stopping = asyncio.create_task(server.stop_with(stop))
+        try:
+            await server.serve()
+        finally:
+            stopping.cancel()
+            for listener in listeners:
+                listener.socket.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with TLS per socket, and leaving signals to whoever runs the loop."""
+
+    def __init__(
+        self, config: uvicorn.Config, listeners: Sequence[Listener], on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._listeners = listeners
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 ours are known
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=listener.socket,
+                ssl=listener.tls,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if listener.tls else None,
+                backlog=_BACKLOG,
+            )
+            for listener in self._listeners
+        ]
+        self.started = True
+        self._on_ready()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return _Protocol(self.config, self.server_state, {})
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def stop_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.should_exit = True
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP/1.1; with a client certificate, the scope has the ASGI extension `tls` that shows it."""
+
+    _tls: dict[object, object] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        connection = transport.get_extra_info("ssl_object")
+        leaf = connection.getpeercert(binary_form=True) if connection is not None else None
+        if leaf is not None:
+            self._tls = {"client_cert_chain": [ssl.DER_cert_to_PEM_cert(leaf)], "client_cert_error": None}
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = {"tls": self._tls}
+
+
+class _Forward(logging.Handler):
+    def __init__(self, log: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.warning("http server", detail=record.getMessage(), source=record.name)
+
+
+@contextlib.contextmanager
+def _forwarded_log(log: Any) -> Iterator[None]:
+    logger = logging.getLogger("uvicorn")
+    handler = _Forward(log) if log is not None else logging.NullHandler()
+    was = logger.propagate
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = was
