@@ -1,12 +1,24 @@
 """Conditions of a query become SQL. A clause's key says everything that its SQL depends on; its values are bound."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, FromClause, Select, and_, bindparam, exists, func, or_, select, true, tuple_
+from sqlalchemy import (
+    BindParameter,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
 from muster.core import errors, ports
-from muster.core.model import Flow, Group, Kind, Secret, Tenant, TenantId
+from muster.core.model import Flow, Group, Kind, Secret, TenantId
 from muster.store import tables
 from muster.store.flavor import Flavor, Term
 from muster.store.rows import JsonValue, Sealed, Seals, Shape
@@ -14,12 +26,7 @@ from muster.store.rows import JsonValue, Sealed, Seals, Shape
 Bind = Callable[[], BindParameter[Any]]
 """Gives the parameter of the clause's next value."""
 
-ENTITY_KINDS: dict[str, Kind] = {
-    "tenants": Kind.TENANT,
-    "groups": Kind.GROUP,
-    "devices": Kind.DEVICE,
-    "channels": Kind.CHANNEL,
-}
+_ENTITY_KINDS = {"groups": Kind.GROUP, "devices": Kind.DEVICE, "channels": Kind.CHANNEL}
 
 
 class Clause(NamedTuple):
@@ -72,7 +79,9 @@ def clause_of(
         case ports.Connected():
             return _connected(shape, condition)
         case ports.VisibleTo(user_id, actions):
-            return _visible_to(shape, tenant, user_id, flavor.members(actions))
+            return _visible_to(shape, tenant, user_id, actions)
+        case ports.HeldBy(user_id):
+            return Clause("held by", (user_id,), lambda _, bind: _held_by(shape, bind()))
         case ports.Active(is_active):
             return Clause(("active", is_active), (), lambda f, _: _active(f, is_active=is_active))
         case _:
@@ -121,9 +130,7 @@ def _connected(shape: Shape, condition: ports.Connected) -> Clause:
         here = and_(link[own] == shape.table.c.id, link.tenant_id == shape.table.c.tenant_id)
         return ~exists(select(1).select_from(tables.connections).where(here, met))
 
-    return Clause(
-        ("connected", condition.is_connected), (condition.id, int(Flow(condition.flow))), build
-    )
+    return Clause(("connected", condition.is_connected), (condition.id, int(Flow(condition.flow))), build)
 
 
 def _active(flavor: Flavor, *, is_active: bool) -> Term:
@@ -143,71 +150,71 @@ def _active(flavor: Flavor, *, is_active: bool) -> Term:
 # --- who may see what ---------------------------------------------------------------------------------
 
 
-def _visible_to(shape: Shape, tenant: TenantId, user_id: str, actions: Any) -> Clause:
-    kind = ENTITY_KINDS.get(shape.name)
-    if kind is None:
-        raise ValueError(f"nobody holds roles on {shape.noun.__name__}")
+def _held_by(shape: Shape, user: Term) -> Term:
+    """The role's member is the user, or the tenant has a role whose member is."""
+    member = tables.members.alias()
+    own, theirs = {
+        "roles": (shape.table.c.id, member.c.role_id),
+        "tenants": (shape.table.c.id, member.c.tenant_id),
+    }[shape.name]
+    return own.in_(select(theirs).where(member.c.user_id == user))
+
+
+def _visible_to(shape: Shape, tenant: TenantId, user_id: str, actions: Sequence[str]) -> Clause:
+    kind = _ENTITY_KINDS[shape.name]
+    on_itself, on_group = actions
+    bounds = (tenant,) if tenant else ()
 
     def build(flavor: Flavor, bind: Bind) -> Term:
-        user, wanted = bind(), bind()
-        ways = [_created(shape.table, kind, user), _holds_role(shape.table, kind, user, wanted, flavor)]
-        if shape.noun is not Tenant:
-            seen = _groups_seen(user, wanted, flavor, bind() if tenant else None)
-            ways.append(shape.table.c["parent_id" if shape.noun is Group else "group_id"].in_(seen))
-        return or_(*ways)
+        user, own, above = bind(), bind(), bind()
+        groups = _groups_held(user, above, flavor, bind() if bounds else None)
+        return or_(
+            _created(shape.table, kind, user),
+            shape.table.c.id.in_(_entities_held(kind, user, own, flavor, shape.table.c.tenant_id)),
+            shape.table.c["parent_id" if shape.noun is Group else "group_id"].in_(groups),
+        )
 
-    is_bounded = bool(tenant) and shape.noun is not Tenant
-    bounds = (tenant,) if is_bounded else ()
-    return Clause(("visible to", is_bounded), (user_id, actions, *bounds), build)
-
-
-def _of_tenant(table: FromClause) -> Term:
-    return table.c.id if "tenant_id" not in table.c else table.c.tenant_id
+    return Clause(("visible to", bool(bounds)), (user_id, on_itself, on_group, *bounds), build)
 
 
 def _created(table: FromClause, kind: Kind, user: Term) -> Term:
     """Its creator, as long as no builtin role says who administers it."""
     role = tables.roles.alias()
-    builtin = select(1).select_from(role).where(
-        role.c.tenant_id == _of_tenant(table),
-        role.c.entity_kind == kind.value,
-        role.c.entity_id == table.c.id,
-        role.c.is_builtin,
+    builtin = (
+        select(1)
+        .select_from(role)
+        .where(
+            role.c.tenant_id == table.c.tenant_id,
+            role.c.entity_id == table.c.id,
+            role.c.entity_kind == kind.value,
+            role.c.is_builtin,
+        )
     )
     return and_(table.c.created_by == user, ~exists(builtin))
 
 
-def _holds_role(table: FromClause, kind: Kind, user: Term, wanted: Term, flavor: Flavor) -> Term:
+def _entities_held(kind: Kind, user: Term, wanted: Term, flavor: Flavor, tenant: Term) -> Select[Any]:
+    """Give the ids of the entities of that kind on which the user holds a role with the action."""
     role, member = tables.roles.alias(), tables.members.alias()
     action = flavor.elements(role.c.actions)
-    held = (
+    return (
         select(role.c.entity_id)
         .select_from(member.join(role, role.c.id == member.c.role_id))
         .where(
             member.c.user_id == user,
             role.c.entity_kind == kind.value,
-            role.c.tenant_id == _of_tenant(table),
-            exists(select(1).select_from(action).where(flavor.any_of(action.c.value, wanted))),
+            role.c.tenant_id == tenant,
+            exists(select(1).select_from(action).where(action.c.value == wanted)),
         )
     )
-    return table.c.id.in_(held)
 
 
-def _groups_seen(user: Term, wanted: Term, flavor: Flavor, tenant: Term | None) -> Select[Any]:
-    """Give the ids of the groups that the user sees, and of those below them."""
-    root = tables.groups.alias("root")
-    seen = (
-        select(root.c.id)
-        .where(
-            true() if tenant is None else root.c.tenant_id == tenant,
-            or_(
-                _created(root, Kind.GROUP, user),
-                _holds_role(root, Kind.GROUP, user, wanted, flavor),
-            ),
-        )
-        .cte("seen", recursive=True)
-    )
-    below = tables.groups.alias("below")
+def _groups_held(user: Term, wanted: Term, flavor: Flavor, tenant: Term | None) -> Select[Any]:
+    """Give the ids of the groups on which the user holds a role with the action, and of those below them."""
+    root, below = tables.groups.alias("root"), tables.groups.alias("below")
+    held = root.c.id.in_(_entities_held(Kind.GROUP, user, wanted, flavor, root.c.tenant_id))
+    inside = true() if tenant is None else root.c.tenant_id == tenant
+    seen = select(root.c.id).where(inside, held).cte("seen", recursive=True)
     seen = seen.union(select(below.c.id).where(below.c.parent_id == seen.c.id))
     return select(seen.c.id)
 

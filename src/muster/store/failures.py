@@ -11,7 +11,9 @@ from muster.core import errors
 from muster.store.nouns import SHAPES
 from muster.store.tables import metadata
 
-_WORDS = {shape.name: re.sub(r"(?<!^)(?=[A-Z])", " ", noun.__name__).lower() for noun, shape in SHAPES.items()}
+_WORDS = {
+    shape.name: re.sub(r"(?<!^)(?=[A-Z])", " ", noun.__name__).lower() for noun, shape in SHAPES.items()
+}
 
 
 def _fields(columns: list[str]) -> str:
@@ -24,12 +26,17 @@ def _by_constraint() -> dict[str, tuple[str, list[str]]]:
     """Give table and columns of every unique constraint and index, by its name."""
     known: dict[str, tuple[str, list[str]]] = {}
     for table in metadata.tables.values():
-        known[str(table.primary_key.name or f"{table.name}_pk")] = (table.name, [*table.primary_key.columns.keys()])
+        known[str(table.primary_key.name or f"{table.name}_pk")] = (
+            table.name,
+            [*table.primary_key.columns.keys()],
+        )
         for one in table.constraints:
             if isinstance(one, UniqueConstraint):
                 known[str(one.name)] = (table.name, [*one.columns.keys()])
         for index in table.indexes:
-            columns = [column.name for column in index.columns] or [str(index.name).removeprefix(f"{table.name}_")]
+            columns = [column.name for column in index.columns] or [
+                str(index.name).removeprefix(f"{table.name}_")
+            ]
             known[str(index.name)] = (table.name, columns)
     return known
 
@@ -52,7 +59,12 @@ def of_sqlite(error: Exception) -> Exception:
         return errors.Malformed("text must be valid Unicode")
     if isinstance(error, OverflowError):
         return errors.Malformed("a number is too large to be stored")
-    if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN):
+    if code & 0xFF in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+    ):
         return errors.Unavailable("the database cannot write at the moment")
     return error
 

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Column, Table
 
 from muster.core import errors
-from muster.core.model import Flow, Secret
+from muster.core.model import Secret
 from muster.core.ports import Sealer
 
 Row = tuple[Any, ...]
@@ -307,5 +307,3 @@ def _write_functions(
     )
     exec(source, names)  # noqa: S102 the text is made of the field names of our own dataclasses
     return names["encode"], names["decode"]
-
-

@@ -84,7 +84,9 @@ class SqliteStore:
         answer: R = await self._writing.submit(partial(_call, use_case, args, kwargs))
         return answer
 
-    async def read(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def read(
+        self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         answer: R = await self._reading.submit(partial(_call, use_case, args, kwargs))
         return answer
 
@@ -199,7 +201,9 @@ def _call(use_case: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, A
 def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
     """Open the file as every part of the store does. Unavailable when it cannot be opened."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
         for pragma in (
             "journal_mode = WAL",
             "synchronous = FULL",

@@ -217,7 +217,7 @@ roles = Table(
     _json("actions"),
     _truth("is_builtin"),
     *_history(),
-    UniqueConstraint("tenant_id", "entity_kind", "entity_id", "name", name="roles_name"),
+    UniqueConstraint("tenant_id", "entity_id", "entity_kind", "name", name="roles_name"),
 )
 
 members = Table(

@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select, union_all
-from sqlalchemy.dialects.postgresql import insert as upsert_postgres
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 
 from muster.store.rows import Shape

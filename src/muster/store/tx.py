@@ -63,7 +63,9 @@ class Transaction:
     first attempt goes without; when it does go on after one, Restart makes the engine run it again, carefully.
     """
 
-    def __init__(self, session: Session, room: Room, now: Instant, *, may_write: bool, is_careful: bool) -> None:
+    def __init__(
+        self, session: Session, room: Room, now: Instant, *, may_write: bool, is_careful: bool
+    ) -> None:
         self._session = session
         self._room = room
         self._now = now
@@ -108,7 +110,9 @@ class Transaction:
             by_noun.setdefault(type(noun), []).append(noun)
         kinds = sorted(by_noun, key=RANK.__getitem__)
         seals = self._room.seals
-        batches = [(SHAPES[kind], [SHAPES[kind].encode(noun, seals) for noun in by_noun[kind]]) for kind in kinds]
+        batches = [
+            (SHAPES[kind], [SHAPES[kind].encode(noun, seals) for noun in by_noun[kind]]) for kind in kinds
+        ]
         self._attempt(lambda: self._insert(batches))
         for kind in kinds:
             if SHAPES[kind].is_tallied:

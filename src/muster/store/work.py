@@ -25,7 +25,9 @@ Answer = tuple[Job, Any, BaseException | None]
 class Desk:
     """A queue of jobs with the threads that serve it. Every job accepted is answered, also while closing."""
 
-    def __init__(self, name: str, serve: Callable[["Desk"], None], *, threads: int = 1, most: int = 10_000) -> None:
+    def __init__(
+        self, name: str, serve: Callable[["Desk"], None], *, threads: int = 1, most: int = 10_000
+    ) -> None:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._is_open = True

@@ -232,7 +232,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("roles_pk")),
-        sa.UniqueConstraint("tenant_id", "entity_kind", "entity_id", "name", name="roles_name"),
+        sa.UniqueConstraint("tenant_id", "entity_id", "entity_kind", "name", name="roles_name"),
     )
     op.create_table(
         "stored_replies",
