@@ -13,7 +13,7 @@ from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
-from muster.web.wire import flag, rfc3339
+from muster.web.wire import flag
 
 MAX_EXTERNAL = 1024
 """Bytes of an external id or key."""
@@ -36,8 +36,6 @@ class MappedClient(wire.Out, kw_only=True):
     domain_id: str
     credentials: wire.Credentials
     metadata: dict[str, Json] = {}
-    created_at: str
-    status: str = ""
 
 
 class MappedChannel(wire.Out, kw_only=True):
@@ -47,7 +45,6 @@ class MappedChannel(wire.Out, kw_only=True):
     name: str = ""
     domain_id: str
     metadata: dict[str, Json] = {}
-    created_at: str
 
 
 class Mapped(wire.Out, kw_only=True):
@@ -113,7 +110,6 @@ def _client(device: Device, *, shows_secret: bool = True) -> MappedClient:
         domain_id=device.tenant_id,
         credentials=wire.Credentials(secret=secret),
         metadata=dict(device.metadata),
-        created_at=rfc3339(device.created_at),
     )
 
 
@@ -123,7 +119,6 @@ def _channel(channel: Channel) -> MappedChannel:
         name=channel.name,
         domain_id=channel.tenant_id,
         metadata=dict(channel.metadata),
-        created_at=rfc3339(channel.created_at),
     )
 
 
