@@ -5,9 +5,10 @@ from collections.abc import Callable
 from muster.core import ports
 from muster.core.model import Instant
 from muster.store.location import File, locate
+from muster.store.postgres import PostgresStore
 from muster.store.sqlite import SqliteStore
 
-AnyStore = SqliteStore
+AnyStore = SqliteStore | PostgresStore
 
 
 def open_store(url: str, sealer: ports.Sealer, clock: Callable[[], Instant]) -> AnyStore:
@@ -19,4 +20,4 @@ def open_store(url: str, sealer: ports.Sealer, clock: Callable[[], Instant]) -> 
     place = locate(url)
     if isinstance(place, File):
         return SqliteStore(place.path, sealer, clock)
-    raise ValueError(place)
+    return PostgresStore(place, sealer, clock)

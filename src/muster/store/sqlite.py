@@ -20,7 +20,7 @@ from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import MOST_ROWS, Statements
 from muster.store.tally import UPSERT_SQLITE, Tally, rows_of
 from muster.store.tx import Restart, Room, Transaction
-from muster.store.work import Answer, Desk, Job, settle
+from muster.store.work import Answer, Desk, Job, call, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +47,12 @@ class SqliteSession:
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         try:
             return self._cursor.execute(sql, parameters).rowcount
+        except _ERRORS as error:
+            raise of_sqlite(error) from None
+
+    def send(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        try:
+            self._cursor.execute(sql, parameters)
         except _ERRORS as error:
             raise of_sqlite(error) from None
 
@@ -81,13 +87,13 @@ class SqliteStore:
         self._reading = Desk("muster-reader", self._read_forever, threads=readers)
 
     async def run(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        answer: R = await self._writing.submit(partial(_call, use_case, args, kwargs))
+        answer: R = await self._writing.submit(partial(call, use_case, args, kwargs))
         return answer
 
     async def read(
         self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        answer: R = await self._reading.submit(partial(_call, use_case, args, kwargs))
+        answer: R = await self._reading.submit(partial(call, use_case, args, kwargs))
         return answer
 
     def close(self) -> None:
@@ -192,10 +198,6 @@ class SqliteStore:
         upsert = self._room.statements.once("tally", UPSERT_SQLITE)
         for row in rows_of(session.tally):
             session.write(upsert.sql, upsert.bind(row))
-
-
-def _call(use_case: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any], transaction: Tx) -> R:
-    return use_case(transaction, *args, **kwargs)
 
 
 def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:

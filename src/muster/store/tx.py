@@ -36,6 +36,9 @@ class Session(Protocol):
     def write(self, sql: str, parameters: Sequence[Any]) -> int:
         """Run a statement and say how many rows it touched."""
 
+    def send(self, sql: str, parameters: Sequence[Any]) -> None:
+        """Run a statement of which only a failure matters."""
+
     def insert_many(self, shape: Shape, rows: list[Row], statements: Statements) -> None:
         """Insert more rows than one statement takes."""
 
@@ -122,10 +125,10 @@ class Transaction:
         statements = self._room.statements
         for shape, rows in batches:
             if len(rows) == 1:
-                self._session.write(statements.insert(shape, 1), rows[0])
+                self._session.send(statements.insert(shape, 1), rows[0])
             elif len(rows) <= MOST_ROWS:
                 flat = [value for row in rows for value in row]
-                self._session.write(statements.insert(shape, len(rows)), flat)
+                self._session.send(statements.insert(shape, len(rows)), flat)
             else:
                 self._session.insert_many(shape, rows, statements)
 

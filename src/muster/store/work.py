@@ -5,10 +5,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from muster.core import errors
 from muster.core.ports import Tx
+
+R = TypeVar("R")
 
 
 class Job(NamedTuple):
@@ -81,6 +83,11 @@ class Desk:
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
+
+
+def call(use_case: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any], transaction: Tx) -> R:
+    """Run the use case; in this order of arguments so that all but the transaction can be given before."""
+    return use_case(transaction, *args, **kwargs)
 
 
 def settle(answers: list[Answer]) -> None:

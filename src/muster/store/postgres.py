@@ -1,0 +1,250 @@
+"""PostgreSQL: a few threads, a connection each. Transactions that get in each other's way run again.
+
+A use case first runs in a pipeline, without savepoints: few round trips. If a constraint stops it, or another
+transaction changed what it read, it runs again step by step, with a savepoint around every write.
+"""
+
+import contextlib
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
+from psycopg.types.string import TextLoader
+
+from muster.core import errors, ports
+from muster.core.model import Event, Instant
+from muster.core.ports import Tx
+from muster.store.failures import is_transient, of_postgres
+from muster.store.flavor import POSTGRES
+from muster.store.location import Server
+from muster.store.nouns import SHAPES
+from muster.store.rows import Row, Seals, Shape
+from muster.store.statements import Statements
+from muster.store.tally import APPEND, Tally, rows_of
+from muster.store.tx import Restart, Room, Transaction
+from muster.store.work import Answer, Desk, Job, call, settle
+
+P = ParamSpec("P")
+R = TypeVar("R")
+MOST_ATTEMPTS = 10
+_ERRORS = (psycopg.Error, UnicodeEncodeError)
+_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+
+
+def connect(server: Server, *, is_reader: bool = False) -> psycopg.Connection[Row]:
+    """Connect as every part of the store does. Unavailable when the server does not answer."""
+    options = f"{_OPTIONS} -c default_transaction_read_only={'on' if is_reader else 'off'}"
+    try:
+        connection = psycopg.connect(
+            server.conninfo,
+            autocommit=True,
+            connect_timeout=5,
+            options=options,
+            application_name="muster",
+            prepare_threshold=2,
+        )
+    except psycopg.Error:
+        raise errors.Unavailable(f"the database {server.name} does not answer") from None
+    connection.adapters.register_loader("jsonb", TextLoader)
+    return connection
+
+
+class PostgresSession:
+    """A connection in use by one transaction: in a pipeline, or one answer after another when *is_careful*."""
+
+    def __init__(self, connection: psycopg.Connection[Row], *, is_careful: bool) -> None:
+        self._connection = connection
+        self._is_careful = is_careful
+        self._exit = contextlib.ExitStack()
+        self._pipeline = None if is_careful else self._exit.enter_context(connection.pipeline())
+        self.tally = Tally()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with self._failing():
+            return self._connection.execute(sql.encode(), parameters).fetchall()
+
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        with self._failing():
+            cursor = self._connection.execute(sql.encode(), parameters)
+            if self._pipeline is not None:
+                self._pipeline.sync()
+            return cursor.rowcount
+
+    def send(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement of which only a failure matters; in a pipeline that shows with a later answer."""
+        with self._failing():
+            self._connection.execute(sql.encode(), parameters)
+
+    def insert_many(self, shape: Shape, rows: list[Row], statements: Statements) -> None:
+        """Insert through COPY, which a pipeline cannot do: leave it."""
+        del statements
+        columns = SQL(", ").join(map(Identifier, shape.written))
+        copy = SQL("COPY {} ({}) FROM STDIN").format(Identifier(shape.name), columns)
+        with self._failing():
+            self.leave_pipeline()
+            with self._connection.cursor().copy(copy) as stream:
+                for row in rows:
+                    stream.write_row(row)
+
+    def lock(self, name: str) -> None:
+        self.send("SELECT pg_advisory_xact_lock(%s)", (lock_number(name),))
+
+    def savepoint(self, verb: str) -> None:
+        self.send(f"{verb} write_")
+
+    def leave_pipeline(self) -> None:
+        """Wait for every answer that is due."""
+        self._pipeline = None
+        self._exit.close()
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except _ERRORS as error:
+            failure = of_postgres(error)
+            if is_transient(error) or (isinstance(failure, errors.Conflict) and not self._is_careful):
+                raise Restart from None
+            raise failure from None
+
+
+class PostgresStore:
+    """Implements core/ports.Store on a server that other processes use as well."""
+
+    def __init__(
+        self,
+        server: Server,
+        sealer: ports.Sealer,
+        clock: Callable[[], Instant],
+        *,
+        writers: int = 4,
+        readers: int = 2,
+    ) -> None:
+        """Start the threads; they connect when there is work."""
+        self._server = server
+        self._clock = clock
+        seals = Seals(sealer)
+        self._room = Room(Statements(POSTGRES, seals), seals, sealer)
+        self._writing = Desk("muster-writer", partial(self._serve, may_write=True), threads=writers)
+        self._reading = Desk("muster-reader", partial(self._serve, may_write=False), threads=readers)
+
+    async def run(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        answer: R = await self._writing.submit(partial(call, use_case, args, kwargs))
+        return answer
+
+    async def read(
+        self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        answer: R = await self._reading.submit(partial(call, use_case, args, kwargs))
+        return answer
+
+    def close(self) -> None:
+        """Finish what was accepted, then disconnect. Blocks; harmless when closed already."""
+        self._reading.close()
+        self._writing.close()
+
+    def _serve(self, desk: Desk, *, may_write: bool) -> None:
+        line = Line(self._server, is_reader=not may_write)
+        attempt = self._write if may_write else self._read
+        while (job := desk.wait()) is not None:
+            settle([self._answer(line, job, attempt)])
+        line.drop()
+
+    def _answer(self, line: "Line", job: Job, attempt: Callable[["Line", Job, bool], Any]) -> Answer:
+        for number in range(MOST_ATTEMPTS):
+            try:
+                return job, attempt(line, job, number > 0), None
+            except Restart:
+                # Wait a little, and not for the same time as the one that is in the way.
+                time.sleep(random.uniform(0, 0.001) * number**2)  # noqa: S311 no secret
+            except BaseException as error:  # noqa: BLE001 it is the caller's to handle
+                return job, None, error
+        return job, None, errors.Unavailable("too many changes to the same thing at once; try again")
+
+    def _read(self, line: "Line", job: Job, is_careful: bool) -> Any:
+        del is_careful
+        session = PostgresSession(line.ready(), is_careful=True)
+        try:
+            return job.use_case(
+                Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
+            )
+        except errors.Unavailable:
+            line.drop_if_broken()
+            raise
+
+    def _write(self, line: "Line", job: Job, is_careful: bool) -> Any:
+        connection = line.ready()
+        session = PostgresSession(connection, is_careful=is_careful)
+        try:
+            session.send("BEGIN")
+            transaction = Transaction(
+                session, self._room, self._clock(), may_write=True, is_careful=is_careful
+            )
+            result = job.use_case(transaction)
+            if transaction.is_broken:
+                raise Restart
+            self._finish(session, transaction)
+        except BaseException:
+            line.roll_back(session)
+            raise
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            line.drop()
+            raise errors.Unavailable
+        return result
+
+    def _finish(self, session: PostgresSession, transaction: Transaction) -> None:
+        """Write what was put off to the end, events last: their numbers follow the order of the row locks."""
+        for row in rows_of(transaction.tally):
+            append = self._room.statements.once("append", APPEND)
+            session.send(append.sql, append.bind(row))
+        if transaction.events:
+            shape = SHAPES[Event]
+            flat = [v for event in transaction.events for v in shape.encode(event, self._room.seals)]
+            session.send(self._room.statements.insert(shape, len(transaction.events)), flat)
+        session.send("COMMIT")
+        session.leave_pipeline()
+
+
+class Line:
+    """A thread's connection, made when it is needed and again when it broke."""
+
+    def __init__(self, server: Server, *, is_reader: bool) -> None:
+        self._server = server
+        self._is_reader = is_reader
+        self._connection: psycopg.Connection[Row] | None = None
+
+    def ready(self) -> psycopg.Connection[Row]:
+        """Give a connection outside a transaction. Unavailable when there is none to be had."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._server, is_reader=self._is_reader)
+        return self._connection
+
+    def roll_back(self, session: PostgresSession) -> None:
+        """End the transaction whatever state it is in; drop the connection if it does not answer."""
+        try:
+            with contextlib.suppress(psycopg.Error, Restart, errors.MusterError):
+                session.leave_pipeline()
+            session.send("ROLLBACK")
+        except (errors.MusterError, Restart, psycopg.Error):
+            self.drop()
+
+    def drop_if_broken(self) -> None:
+        if self._connection is not None and self._connection.broken:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close the connection; the next use makes another."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def lock_number(name: str) -> int:
+    """Give the number under which PostgreSQL knows a lock: the same in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
