@@ -18,6 +18,7 @@ from muster.core.errors import MusterError, TooMany
 from muster.core.model import Instant
 from muster.core.ports import Passwords, Store, Tokens
 from muster.web import body
+from muster.web.auth import Remembered
 from muster.web.body import Limits
 from muster.web.choose import Dialect, choose
 from muster.web.desk import Desk
@@ -51,12 +52,12 @@ def build(
     *registry* is what /metrics shows, *log* a structlog logger (see observe.json_logger). TypeError or
     ValueError when a dialect declares what cannot be served.
     """
-    about = about or About()
+    about, remembered = about or About(), Remembered(tokens)
     targets: list[Endpoint] = []
     for dialect in dialects:
         desk = Desk(
             store=store,
-            tokens=tokens,
+            tokens=remembered,
             passwords=passwords,
             clock=clock,
             dialect=dialect.name,

@@ -212,7 +212,7 @@ def _errors(endpoint: Endpoint) -> list[Exception]:
 
 
 def _media_type(media_type: Any) -> str:
-    if media_type is None or media_type is Empty:
+    if not media_type or media_type is Empty:
         return JSON
     return media_type.value if isinstance(media_type, MediaType) else str(media_type)
 
