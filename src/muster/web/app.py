@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.enums import ScopeType
-from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +18,7 @@ from muster.core.errors import MusterError, TooMany
 from muster.core.model import Instant
 from muster.core.ports import Passwords, Store, Tokens
 from muster.web import body
+from muster.web.auth import Remembered
 from muster.web.body import Limits
 from muster.web.choose import Dialect, choose
 from muster.web.desk import Desk
@@ -52,33 +52,28 @@ def build(
     *registry* is what /metrics shows, *log* a structlog logger (see observe.json_logger). TypeError or
     ValueError when a dialect declares what cannot be served.
     """
-    about = about or About()
-    apps: dict[str, Litestar] = {}
+    about, remembered = about or About(), Remembered(tokens)
     targets: list[Endpoint] = []
     for dialect in dialects:
         desk = Desk(
             store=store,
-            tokens=tokens,
+            tokens=remembered,
             passwords=passwords,
             clock=clock,
             dialect=dialect.name,
             line_end=dialect.line_end,
         )
         given = {"desk": desk, **dialect.given}
-        apps[dialect.name] = _litestar(dialect, given, about)
-        targets.extend(endpoints(apps[dialect.name], dialect.name, given))
-    operations = Operations(dialects, apps, registry, about)
+        targets.extend(endpoints(_litestar(dialect, given), dialect.name, given))
+    operations = Operations(dialects, targets, registry, about)
     return App(dialects, Routes(targets), operations, Observer(registry, log), limits or Limits())
 
 
-_DOCUMENTS = "/.documents"
-
-
-def _litestar(dialect: Dialect, given: Mapping[str, Any], about: About) -> Litestar:
+def _litestar(dialect: Dialect, given: Mapping[str, Any]) -> Litestar:
     return Litestar(
         route_handlers=list(dialect.handlers),
         dependencies={name: _provide(value) for name, value in given.items()},
-        openapi_config=OpenAPIConfig(title=dialect.title, version=about.version, path=_DOCUMENTS),
+        openapi_config=None,
         logging_config=None,
     )
 

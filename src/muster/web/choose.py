@@ -27,8 +27,6 @@ class Dialect:
     """Turns any error into the dialect's answer; what it does not know is an opaque 500."""
     problem_type: Any = None
     """The type of the body of its errors, for the OpenAPI document; None: errors have no body."""
-    statuses: Mapping[str, int] = field(default_factory=dict)
-    """Where its errors differ from the usual statuses in the OpenAPI document: see openapi.STATUSES."""
     ports: frozenset[int] = frozenset()
     """Where upstream's services listen."""
     issuers: frozenset[str] = frozenset()

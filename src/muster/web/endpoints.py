@@ -38,6 +38,8 @@ class Endpoint:
     takes_rest: bool
     names: tuple[str, ...]
     """The variables of the path, in order."""
+    arguments: Mapping[str, FieldDefinition]
+    """What the handler and its dependencies take from path, query and header, by argument."""
     has_body: bool
     call: Callable[[Request], Awaitable[Any]]
     handler: HTTPRouteHandler
@@ -66,6 +68,7 @@ def _endpoint(
         segments=tuple(part if isinstance(part, str) else None for part in route.path_components),
         takes_rest=bool(variables) and variables[-1].full.endswith(":path"),
         names=tuple(variable.name for variable in variables),
+        arguments=plan.arguments,
         has_body=plan.has_body,
         call=plan.caller(),
         handler=handler,
@@ -81,6 +84,7 @@ class _Plan:
         self.variables = variables
         self.dependencies = handler.resolve_dependencies()
         self.has_body = False
+        self.arguments: dict[str, FieldDefinition] = {}
         fields = handler.parsed_fn_signature.parameters
         hints = get_type_hints(handler.signature_model, include_extras=True)
         self.getters = {name: self._getter(name, field, hints) for name, field in fields.items()}
@@ -106,11 +110,13 @@ class _Plan:
             self.has_body = True
             return _data(field)
         if name in self.variables:
+            self.arguments[name] = field
             return _variable(name, hints.get(name, field.annotation))
         if name in self.dependencies:
             return self._dependency(name)
         if name in _REFUSED:
             raise TypeError(f"{self.handler}: the argument {name} is not given; take it from the request")
+        self.arguments[name] = field
         return _parameter(name, field, hints.get(name, field.annotation))
 
     def _dependency(self, name: str) -> Getter:

@@ -2,16 +2,20 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
-from litestar import Litestar
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from muster.web import openapi
 from muster.web.choose import Dialect
+from muster.web.endpoints import Endpoint
 from muster.web.errors import WrongMethod
+from muster.web.merged import Json, merged
+from muster.web.page import POLICY, page
 from muster.web.reply import Rendered, Reply, render
 from muster.web.request import Request
 
@@ -37,18 +41,23 @@ class Operations:
     def __init__(
         self,
         dialects: Sequence[Dialect],
-        apps: Mapping[str, Litestar],
+        endpoints: Sequence[Endpoint],
         registry: CollectorRegistry,
         about: About,
     ) -> None:
         self._registry = registry
         self._about = about
         self._dialects = dialects
-        self._apps = apps
+        self._endpoints = endpoints
         self._pages: dict[tuple[str, ...], tuple[str, Callable[[], Reply]]] = {
             ("health",): ("/health", self._health),
             ("metrics",): ("/metrics", self._metrics),
+            ("docs",): ("/docs", self._page),
+            ("openapi.json",): ("/openapi.json", partial(self._document, "")),
         }
+        for dialect in dialects:
+            path = f"/openapi/{dialect.name}.json"
+            self._pages["openapi", f"{dialect.name}.json"] = (path, partial(self._document, dialect.name))
 
     async def answer(self, request: Request, segments: list[str]) -> Rendered[Any] | None:
         """Answer, or None when the path is not one of ours. WrongMethod for anything but reading."""
@@ -73,6 +82,22 @@ class Operations:
             "instance_id": about.instance_id,
         }
         return Reply(status=200 if is_well else 503, body=body, media_type="application/health+json")
+
+    @cached_property
+    def _documents(self) -> dict[str, Json]:
+        """The documents by dialect, and of all under the empty name. Written when first asked for."""
+        version = self._about.version
+        own = {d.name: openapi.document(d, self._endpoints, version) for d in self._dialects}
+        return {**own, "": merged("Muster", version, own)}
+
+    def _document(self, name: str) -> Reply:
+        return Reply(body=self._documents[name])
+
+    def _page(self) -> Reply:
+        addresses = [f"/openapi/{name}.json" if name else "/openapi.json" for name in self._documents]
+        html = page(self._documents[""], addresses)
+        headers = {"Content-Security-Policy": POLICY}
+        return Reply(body=html, headers=headers, media_type="text/html; charset=utf-8")
 
     def _metrics(self) -> Reply:
         return Reply(body=generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
