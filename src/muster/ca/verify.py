@@ -67,9 +67,9 @@ class Anchor:
     spki_der: bytes
     certificate: bytes = b""
     """DER; empty if only name and key are known."""
-    not_before: Instant = Instant(0)
-    not_after: Instant = Instant(0)
-    """0: no limit is known. With a certificate its own validity counts."""
+    not_before: Instant | None = None
+    not_after: Instant | None = None
+    """None: no limit is known. With a certificate its own validity counts."""
     is_own: bool = False
     """Ours: only then does a SAN URI `urn:muster:…` name a device."""
 
@@ -131,7 +131,7 @@ def verify_chain(
 
     Signatures, validity at *now* of all, basicConstraints, path length, key usage, extendedKeyUsage
     clientAuth (absent means any use), name constraints, unknown critical extensions, key and hash strength.
-    At most 4 intermediates, 16 KiB each. Anchors of one name and different keys are tried one after the other.
+    At most 4 intermediates, 16 KiB each. Anchors of one name and different keys are tried in turn.
     ChainRefused with the reason.
     """
     certificate, *others = _parse_all(leaf, intermediates)
