@@ -6,7 +6,6 @@ from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
 
-from muster.core.model import Secret
 from muster.settings.model import PUBLISHED_KEYS, PUBLISHED_PASSWORDS, Settings
 from muster.settings.values import Address, write_duration
 
@@ -85,25 +84,16 @@ def _secrets(settings: Settings) -> Iterator[Complaint]:
         yield "bootstrap_encrypt_key", "expected 16, 24 or 32 bytes"
     if password and password.reveal().lower() in PUBLISHED_PASSWORDS:
         yield "admin_password", "this password is published with upstream's examples; everybody knows it"
-    elif password and (reason := _refusal(settings, password)):
-        yield "admin_password", reason
-
-
-def _refusal(settings: Settings, password: Secret) -> str:
-    if len(password.reveal()) < settings.password_min_length:
-        return f"it has fewer than {settings.password_min_length} characters (password_min_length)"
-    try:
-        is_match = re.fullmatch(settings.password_regex or ".*", password.reveal(), re.DOTALL)
-    except re.error:
-        return ""  # said by _passwords
-    return "" if is_match else "it does not match password_regex"
 
 
 def _passwords(settings: Settings) -> Iterator[Complaint]:
     try:
-        re.compile(settings.password_regex)
+        pattern = settings.password_pattern
     except re.error as error:
         yield "password_regex", f"this is no regular expression: {error}"
+        return
+    if settings.admin_password and not pattern.fullmatch(settings.admin_password.reveal()):
+        yield "admin_password", f"it does not match password_regex, {settings.password_regex}"
 
 
 def _lifetimes(settings: Settings) -> Iterator[Complaint]:

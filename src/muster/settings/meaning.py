@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from muster.core.layout import KeyType
 from muster.core.model import Json, Secret
+from muster.settings import values
 from muster.settings.spellings import Meaning
 from muster.settings.values import read_bool, read_duration
 
@@ -26,9 +27,7 @@ def read_text(value: Any) -> str:
     """Take a string that a name or a login can be."""
     if not isinstance(value, str):
         raise ValueError("expected a string")  # noqa: TRY004 every reader says ValueError
-    if "\0" in value:
-        raise ValueError("a NUL character cannot be stored")
-    return value
+    return values.read_text(value)
 
 
 def read_secret(value: Any) -> Secret:

@@ -1,5 +1,6 @@
 """Muster's settings: one frozen structure. A field's sentence here is its documentation everywhere."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -153,11 +154,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         about("Whether anybody may make an account for herself.", upstream="USERS_ALLOW_SELF_REGISTER"),
     ] = True
-    password_min_length: Annotated[int, about("The fewest characters of a password.", ge=1, le=128)] = 8
     password_regex: Annotated[
         str,
-        about("What else a password must match as a whole; empty: nothing.", upstream="USERS_PASS_REGEX"),
-    ] = ""
+        about("What a password must match as a whole.", upstream="USERS_PASS_REGEX"),
+    ] = ".{8,}"  # noqa: S105 a pattern
     access_token_lifetime: Annotated[
         timedelta,
         about("How long an access token is valid.", upstream="AUTH_ACCESS_TOKEN_DURATION"),
@@ -228,6 +228,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.http:
             return f"http://{self.http.reachable}"
         return f"https://{self.https.reachable}" if self.https else ""
+
+    @property
+    def password_pattern(self) -> re.Pattern[str]:
+        """What a password must match as a whole (fullmatch)."""
+        return re.compile(self.password_regex, re.DOTALL)
 
     @property
     def sqlite_file(self) -> Path | None:

@@ -13,7 +13,7 @@ from muster.core.model import Secret
 from muster.settings.model import PREFIX, Settings
 from muster.settings.problems import Problem, SettingsError, did_you_mean
 from muster.settings.tomlfile import TomlFile
-from muster.settings.values import READERS, Address, Size
+from muster.settings.values import READERS, Address, Size, read_text
 
 UPSTREAM_PREFIXES: Final = ("MG_", "SMQ_", "MF_")
 """Upstream's names for itself over the years, in the order in which they count (spec C.1)."""
@@ -167,7 +167,7 @@ def _read(field: Field, given: Given) -> Any:
     if not text:
         return None
     try:
-        return _within(READERS[field.type](text), field.meta)
+        return _within(READERS[field.type](read_text(text)), field.meta)
     except ValueError as error:
         shown = "" if field.is_secret else f", not {text[:80]!r}"
         raise SettingsError([Problem(given.where, f"{error}{shown}")]) from None

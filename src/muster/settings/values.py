@@ -24,7 +24,7 @@ _UNITS: Final = {
     "ms": timedelta(milliseconds=1),
     "us": timedelta(microseconds=1),
 }
-_PART: Final = r"(\d{1,18}(?:\.\d{0,9})?|\.\d{1,9})(d|h|ms|m|us|s)"
+_PART: Final = r"([0-9]{1,18}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})(d|h|ms|m|us|s)"
 _SIZES: Final = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 compared with, not bound to
@@ -198,6 +198,17 @@ READERS: Mapping[Any, Callable[[str], Any]] = MappingProxyType(
         LogLevel: read_level,
     }
 )
+
+
+def read_text(text: str) -> str:
+    """Take a text that can be stored: neither NUL nor half a character."""
+    if "\0" in text:
+        raise ValueError("a NUL character cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("this is not UTF-8 text") from None
+    return text
 
 
 def write(value: Any) -> str:
