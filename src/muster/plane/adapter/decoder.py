@@ -10,9 +10,9 @@ from muster.plane.adapter.packets import (
     ConnackCode,
     Connect,
     Disconnect,
-    MalformedPacketError,
+    MalformedPacket,
     Packet,
-    PacketTooLargeError,
+    PacketTooLarge,
     Pingreq,
     Pingresp,
     Puback,
@@ -24,7 +24,7 @@ from muster.plane.adapter.packets import (
     Subscribe,
     Unsuback,
     Unsubscribe,
-    UnsupportedProtocolError,
+    UnsupportedProtocol,
     Will,
 )
 
@@ -33,7 +33,7 @@ class Decoder:
     """Bytes in any chunking go in, whole packets come out.
 
     *limit* is the largest remaining length in bytes that is read; a reader may change it between packets.
-    After a MalformedPacketError every further call raises it again: MQTT cannot resynchronise.
+    After a MalformedPacket every further call raises it again: MQTT cannot resynchronise.
     """
 
     __slots__ = ("_buffer", "_error", "limit")
@@ -41,18 +41,18 @@ class Decoder:
     def __init__(self, *, limit: int = MAX_REMAINING) -> None:
         self.limit = limit
         self._buffer = bytearray()
-        self._error: MalformedPacketError | None = None
+        self._error: MalformedPacket | None = None
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
     def next(self) -> Packet | None:
-        """Take the next whole packet, None while there is none. Raises MalformedPacketError."""
+        """Take the next whole packet, None while there is none. Raises MalformedPacket."""
         if self._error is not None:
             raise self._error
         try:
             return self._take()
-        except MalformedPacketError as error:
+        except MalformedPacket as error:
             self._buffer.clear()
             self._error = error
             raise
@@ -73,7 +73,7 @@ class Decoder:
             return None
         start, remaining = length
         if remaining > self.limit:
-            raise PacketTooLargeError(f"a packet of {remaining} bytes, the limit is {self.limit}")
+            raise PacketTooLarge(f"a packet of {remaining} bytes, the limit is {self.limit}")
         end = start + remaining
         if len(buffer) < end:
             return None
@@ -93,12 +93,12 @@ def _remaining_length(buffer: bytearray) -> tuple[int, int] | None:
         if byte < 0x80:
             return index + 2, remaining
     if len(buffer) >= 5:
-        raise MalformedPacketError("the remaining length is longer than four bytes")
+        raise MalformedPacket("the remaining length is longer than four bytes")
     return None
 
 
 class _Reader:
-    """A packet's body, read from front to back; every shortage is a MalformedPacketError."""
+    """A packet's body, read from front to back; every shortage is a MalformedPacket."""
 
     __slots__ = ("_at", "_body")
 
@@ -110,7 +110,7 @@ class _Reader:
         start = self._at
         self._at = start + size
         if self._at > len(self._body):
-            raise MalformedPacketError("the packet ends inside a field")
+            raise MalformedPacket("the packet ends inside a field")
         return self._body[start : self._at]
 
     def byte(self) -> int:
@@ -122,7 +122,7 @@ class _Reader:
     def packet_id(self) -> int:
         number = self.number()
         if number == 0:
-            raise MalformedPacketError("packet identifier 0")  # [MQTT-2.3.1-1]
+            raise MalformedPacket("packet identifier 0")  # [MQTT-2.3.1-1]
         return number
 
     def binary(self) -> bytes:
@@ -133,9 +133,9 @@ class _Reader:
         try:
             text = self.binary().decode("utf-8")
         except UnicodeDecodeError:
-            raise MalformedPacketError("a string is not UTF-8") from None
+            raise MalformedPacket("a string is not UTF-8") from None
         if "\0" in text:
-            raise MalformedPacketError("a string contains U+0000")
+            raise MalformedPacket("a string contains U+0000")
         return text
 
     def rest(self) -> bytes:
@@ -147,16 +147,16 @@ class _Reader:
 
     def finish(self) -> None:
         if not self.done:
-            raise MalformedPacketError("the packet is longer than its fields")
+            raise MalformedPacket("the packet is longer than its fields")
 
 
 def _read_connect(_flags: int, body: _Reader) -> Connect:
     name, level = body.text(), body.byte()
     if name not in ("MQTT", "MQIsdp"):
-        raise MalformedPacketError("the protocol name is not MQTT")
+        raise MalformedPacket("the protocol name is not MQTT")
     if (name, level) != ("MQTT", 4):
         body.rest()  # other versions lay out the rest differently
-        raise UnsupportedProtocolError(f"MQTT protocol level {level}")
+        raise UnsupportedProtocol(f"MQTT protocol level {level}")
     flags = body.byte()
     _check_connect_flags(flags)
     keep_alive, client_id = body.number(), body.text()
@@ -174,11 +174,11 @@ def _read_connect(_flags: int, body: _Reader) -> Connect:
 def _check_connect_flags(flags: int) -> None:
     will_qos = flags >> 3 & 3
     if flags & 0x01:
-        raise MalformedPacketError("a reserved CONNECT flag is set")  # [MQTT-3.1.2-3]
+        raise MalformedPacket("a reserved CONNECT flag is set")  # [MQTT-3.1.2-3]
     if will_qos == 3 or (not flags & 0x04 and flags & 0x38):
-        raise MalformedPacketError("the will flags contradict each other")  # [MQTT-3.1.2-11 to -15]
+        raise MalformedPacket("the will flags contradict each other")  # [MQTT-3.1.2-11 to -15]
     if flags & 0x40 and not flags & 0x80:
-        raise MalformedPacketError("a password without a user name")  # [MQTT-3.1.2-22]
+        raise MalformedPacket("a password without a user name")  # [MQTT-3.1.2-22]
 
 
 def _read_will(flags: int, body: _Reader) -> Will:
@@ -188,21 +188,21 @@ def _read_will(flags: int, body: _Reader) -> Will:
 
 def _topic_name(topic: str) -> str:
     if not topic or "+" in topic or "#" in topic:
-        raise MalformedPacketError("a topic name is empty or has a wildcard")  # [MQTT-3.3.2-2, -4.7.3-1]
+        raise MalformedPacket("a topic name is empty or has a wildcard")  # [MQTT-3.3.2-2, -4.7.3-1]
     return topic
 
 
 def _topic_filter(body: _Reader) -> str:
     topic_filter = body.text()
     if not topic_filter:
-        raise MalformedPacketError("an empty topic filter")  # [MQTT-4.7.3-1]
+        raise MalformedPacket("an empty topic filter")  # [MQTT-4.7.3-1]
     return topic_filter
 
 
 def _read_connack(_flags: int, body: _Reader) -> Connack:
     present, code = body.byte(), body.byte()
     if present > 1 or code > ConnackCode.NOT_AUTHORIZED or (present and code):
-        raise MalformedPacketError("CONNACK with reserved bits")  # [MQTT-3.2.2-4, -6]
+        raise MalformedPacket("CONNACK with reserved bits")  # [MQTT-3.2.2-4, -6]
     return Connack(code=code, session_present=bool(present))
 
 
@@ -210,7 +210,7 @@ def _read_publish(flags: int, body: _Reader) -> Publish:
     qos = flags >> 1 & 3
     dup = bool(flags & 0x08)
     if qos == 3 or (dup and qos == 0):
-        raise MalformedPacketError("PUBLISH flags contradict each other")  # [MQTT-3.3.1-2, -4]
+        raise MalformedPacket("PUBLISH flags contradict each other")  # [MQTT-3.3.1-2, -4]
     topic = _topic_name(body.text())
     packet_id = body.packet_id() if qos else 0
     return Publish(
@@ -232,17 +232,17 @@ def _read_subscribe(_flags: int, body: _Reader) -> Subscribe:
     while not body.done:
         topic_filter, qos = _topic_filter(body), body.byte()
         if qos > 2:
-            raise MalformedPacketError("SUBSCRIBE asks for a QoS above 2")  # [MQTT-3-8.3-4]
+            raise MalformedPacket("SUBSCRIBE asks for a QoS above 2")  # [MQTT-3-8.3-4]
         filters.append((topic_filter, qos))
     if not filters:
-        raise MalformedPacketError("SUBSCRIBE without a topic filter")  # [MQTT-3.8.3-3]
+        raise MalformedPacket("SUBSCRIBE without a topic filter")  # [MQTT-3.8.3-3]
     return Subscribe(packet_id=packet_id, filters=tuple(filters))
 
 
 def _read_suback(_flags: int, body: _Reader) -> Suback:
     packet_id, codes = body.packet_id(), tuple(body.rest())
     if not codes or not {0, 1, 2, REFUSED}.issuperset(codes):
-        raise MalformedPacketError("SUBACK with reserved return codes")  # [MQTT-3.9.3-2]
+        raise MalformedPacket("SUBACK with reserved return codes")  # [MQTT-3.9.3-2]
     return Suback(packet_id=packet_id, codes=codes)
 
 
@@ -252,7 +252,7 @@ def _read_unsubscribe(_flags: int, body: _Reader) -> Unsubscribe:
     while not body.done:
         filters.append(_topic_filter(body))
     if not filters:
-        raise MalformedPacketError("UNSUBSCRIBE without a topic filter")  # [MQTT-3.10.3-2]
+        raise MalformedPacket("UNSUBSCRIBE without a topic filter")  # [MQTT-3.10.3-2]
     return Unsubscribe(packet_id=packet_id, filters=tuple(filters))
 
 
@@ -279,4 +279,4 @@ def _parser(first: int) -> Callable[[int, _Reader], Packet]:
     try:
         return _PARSERS[first]
     except KeyError:
-        raise MalformedPacketError(f"no packet starts with byte 0x{first:02x}") from None
+        raise MalformedPacket(f"no packet starts with byte 0x{first:02x}") from None

@@ -9,15 +9,15 @@ MAX_FIELD: Final = 65_535  # OASIS 1.5.3: a length prefix is two bytes
 REFUSED: Final = 0x80  # SUBACK: failure (OASIS 3.9.3)
 
 
-class MalformedPacketError(Exception):
+class MalformedPacket(Exception):
     """The bytes are no MQTT 3.1.1; nothing after them can be read."""
 
 
-class UnsupportedProtocolError(MalformedPacketError):
+class UnsupportedProtocol(MalformedPacket):
     """A CONNECT of another MQTT version: answer CONNACK 1 [MQTT-3.1.2-2]."""
 
 
-class PacketTooLargeError(MalformedPacketError):
+class PacketTooLarge(MalformedPacket):
     """The packet announces more bytes than its reader allows."""
 
 
