@@ -1,1 +1,1 @@
-"""Hono's MQTT adapter: packets, decoder, topics, session (the rules, without sockets), server (the sockets)."""
+"""Hono's MQTT adapter: packets, decoder, topics, session (rules, no sockets), server (the sockets)."""
