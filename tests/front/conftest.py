@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import trustme
 import uvloop
+from nats_broker import free_port
 from tls_kit import EC, RSA, Pki, Run, issue
 
 
@@ -25,3 +26,8 @@ def pki() -> Pki:
 def run(request: pytest.FixtureRequest) -> Run:
     """Both event loops drive TLS differently."""
     return request.param
+
+
+@pytest.fixture
+def unused_port() -> int:
+    return free_port()
