@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run setup test test-long lint format bench lock clean
+.PHONY: run setup test test-long lint bench lock clean
 
 run: $(VENV)/.run ## Set up and start Muster
 	$(BIN)/muster serve

@@ -118,14 +118,14 @@ class Passage:
 
 
 def may_pass(
-    tx: Tx, *, channel_id: str, domain: str | None, secret: Secret, device_id: str | None, flow: Flow
+    tx: Tx, *, channel_id: str, tenant_name: str | None, secret: Secret, device_id: str | None, flow: Flow
 ) -> Passage:
     """Let a device publish to or read a channel by its secret, resolved together with the channel's tenant.
 
-    *domain* is the tenant's id or alias where the address names one. Unauthenticated for an unknown secret
-    or channel, Forbidden when it is not connected so, or device, channel or tenant are disabled.
+    *tenant_name* is the tenant's id or alias where the address names one. Unauthenticated for an unknown
+    secret or channel, Forbidden when it is not connected so, or device, channel or tenant are disabled.
     """
-    channel, tenant = _address(tx, channel_id, domain)
+    channel, tenant = _address(tx, channel_id, tenant_name)
     if channel is None or tenant is None:
         raise Unauthenticated
     device = tx.find(Device, tenant.id, secret=secret)
@@ -139,10 +139,10 @@ def may_pass(
 
 
 def may_user_pass(
-    tx: Tx, caller: access.Caller, *, channel_id: str, domain: str | None, flow: Flow
+    tx: Tx, caller: access.Caller, *, channel_id: str, tenant_name: str | None, flow: Flow
 ) -> Passage:
     """Let a user publish to or read a channel by right of membership (spec E.2)."""
-    channel, tenant = _address(tx, channel_id, domain)
+    channel, tenant = _address(tx, channel_id, tenant_name)
     if channel is None or tenant is None:
         raise NotFound
     standing = access.enter(tx, caller, tenant.id)
@@ -153,12 +153,12 @@ def may_user_pass(
     return Passage(tenant_id=tenant.id, channel_id=channel.id, publisher=caller.id)
 
 
-def _address(tx: Tx, channel: str, domain: str | None) -> tuple[Channel | None, Tenant | None]:
+def _address(tx: Tx, channel: str, tenant_name: str | None) -> tuple[Channel | None, Tenant | None]:
     """Find the channel by id or, within a named tenant, by route."""
-    if domain is None:
+    if tenant_name is None:
         found = tx.get(Channel, ANYWHERE, channel)
         return found, tx.get(Tenant, ANYWHERE, found.tenant_id) if found is not None else None
-    tenant = tx.get(Tenant, ANYWHERE, domain) or tx.find(Tenant, ANYWHERE, alias=domain)
+    tenant = tx.get(Tenant, ANYWHERE, tenant_name) or tx.find(Tenant, ANYWHERE, alias=tenant_name)
     if tenant is None:
         return None, None
     return tx.get(Channel, tenant.id, channel) or tx.find(Channel, tenant.id, route=channel), tenant
