@@ -7,7 +7,7 @@ from typing import Any, Final
 from muster.core.layout import LayoutChannel, LayoutDevice
 from muster.core.model import Metadata
 from muster.settings import spellings
-from muster.settings.meaning import MEANINGS, read_days, read_text, to_json
+from muster.settings.meaning import MEANINGS, Misplaced, read_days, read_text, to_json
 from muster.settings.problems import Problem, did_you_mean
 from muster.settings.spellings import Meaning
 from muster.settings.tomlfile import Key, TomlFile
@@ -62,9 +62,11 @@ class _Page:
             return None
         try:
             return Said(reader(value), self.file.where(*keys))
+        except Misplaced as error:
+            self.wrong(str(error), *keys, *error.keys)
         except ValueError as error:
             self.wrong(str(error), *keys)
-            return None
+        return None
 
     def is_refused(self, value: Any, *keys: Key) -> bool:
         reason = spellings.REFUSED.get(str(keys[-1]).lower())

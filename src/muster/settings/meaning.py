@@ -23,6 +23,15 @@ KEY_SIZES: Final[Mapping[KeyType, tuple[int, ...]]] = MappingProxyType(
 """The first is the default."""
 
 
+class Misplaced(ValueError):
+    """A value inside another cannot be taken; *keys* lead to it."""
+
+    def __init__(self, reason: str, keys: tuple[str | int, ...]) -> None:
+        """Carry the reason and the way."""
+        super().__init__(reason)
+        self.keys = keys
+
+
 def read_text(value: Any) -> str:
     """Take a string that a name or a login can be."""
     if not isinstance(value, str):
@@ -43,32 +52,46 @@ def read_flag(value: Any) -> bool:
 def read_content(value: Any) -> Json:
     """Take a table of any shape, or the text of a JSON object."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value, parse_constant=_refuse_constant)
-        except ValueError as error:
-            raise ValueError(f"this is not JSON: {error}") from None
-        except RecursionError:
-            raise ValueError("this JSON is nested too deeply") from None
+        return _read_json(value)
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object, {…}, or a table, [bootstrap.content]")  # noqa: TRY004
     return to_json(value)
+
+
+def _read_json(text: str) -> Json:
+    try:
+        value = to_json(json.loads(text, parse_constant=_refuse_constant))
+    except ValueError as error:
+        raise ValueError(f"this is not JSON that can be stored: {error}") from None
+    except RecursionError:
+        raise ValueError("this JSON is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("expected a JSON object, {…}")  # noqa: TRY004
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def to_json(value: Any) -> Json:
-    """Give a TOML value as JSON; dates and times become their text."""
+def to_json(value: Any, *keys: str | int) -> Json:
+    """Give a TOML value as JSON; dates and times become their text. Misplaced for what cannot be stored."""
     if isinstance(value, dict):
-        return {read_text(key): to_json(each) for key, each in value.items()}
+        return {_storable(key, *keys, key): to_json(each, *keys, key) for key, each in value.items()}
     if isinstance(value, list):
-        return [to_json(each) for each in value]
+        return [to_json(each, *keys, place) for place, each in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"JSON has no number {value}")
+        raise Misplaced(f"JSON has no number {value}", keys)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    return read_text(value) if isinstance(value, str) else value
+    return _storable(value, *keys) if isinstance(value, str) else value
+
+
+def _storable(text: str, *keys: str | int) -> str:
+    try:
+        return read_text(text)
+    except ValueError as error:
+        raise Misplaced(str(error), keys) from None
 
 
 def read_bits(value: Any) -> int:
