@@ -4,6 +4,7 @@ Handlers are declared with Litestar. `opt={"content_type": "any" | "json" | "exa
 takes (`json`, the default with a body: the header must contain application/json).
 """
 
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.enums import ScopeType
+from litestar.exceptions import LitestarDeprecationWarning
 from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
@@ -70,12 +72,15 @@ def build(
 
 
 def _litestar(dialect: Dialect, given: Mapping[str, Any]) -> Litestar:
-    return Litestar(
-        route_handlers=list(dialect.handlers),
-        dependencies={name: _provide(value) for name, value in given.items()},
-        openapi_config=None,
-        logging_config=None,
-    )
+    with warnings.catch_warnings():
+        # It asks for a marker on each argument by which it would know it; endpoints.py knows them by name.
+        warnings.simplefilter("ignore", LitestarDeprecationWarning)
+        return Litestar(
+            route_handlers=list(dialect.handlers),
+            dependencies={name: _provide(value) for name, value in given.items()},
+            openapi_config=None,
+            logging_config=None,
+        )
 
 
 def _provide(value: Any) -> Provide:
