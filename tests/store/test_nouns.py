@@ -5,11 +5,10 @@ from dataclasses import fields
 import pytest
 
 from muster.core import model
-from muster.core.errors import Conflict, Malformed, NotFound
 from muster.core.ports import ANYWHERE
 from muster.store.engine import AnyStore
 from muster.store.nouns import SHAPES
-from tests.store.nouns import EVERY_NOUN, T1, T2, channel, config, connection, device, tenant, user
+from tests.store.nouns import EVERY_NOUN
 
 pytestmark = pytest.mark.anyio
 

@@ -136,12 +136,16 @@ def _connected(shape: Shape, condition: ports.Connected) -> Clause:
 def _active(flavor: Flavor, *, is_active: bool) -> Term:
     config, link = tables.bootstrap_configs.c, tables.connections.c
     listed = flavor.elements(config.channels)
-    connection = select(1).select_from(tables.connections)
-    both = connection.where(
-        link.channel_id == listed.c.value,
-        link.device_id == config.device_id,
-        link.tenant_id == config.tenant_id,
-        link.flow == int(Flow.BOTH),
+    both = (
+        select(1)
+        .select_from(tables.connections)
+        .where(
+            link.channel_id == listed.c.value,
+            link.device_id == config.device_id,
+            link.tenant_id == config.tenant_id,
+            link.flow == int(Flow.BOTH),
+        )
+        .correlate(tables.bootstrap_configs, listed)
     )
     lacking = exists(select(1).select_from(listed).where(~exists(both)))
     return ~lacking if is_active else lacking
@@ -214,7 +218,7 @@ def _groups_held(user: Term, wanted: Term, flavor: Flavor, tenant: Term | None) 
     root, below = tables.groups.alias("root"), tables.groups.alias("below")
     held = root.c.id.in_(_entities_held(Kind.GROUP, user, wanted, flavor, root.c.tenant_id))
     inside = true() if tenant is None else root.c.tenant_id == tenant
-    seen = select(root.c.id).where(inside, held).cte("seen", recursive=True)
+    seen = select(root.c.id).where(inside, held).cte("seen", recursive=True, nesting=True)
     seen = seen.union(select(below.c.id).where(below.c.parent_id == seen.c.id))
     return select(seen.c.id)
 

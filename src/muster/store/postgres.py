@@ -5,7 +5,6 @@ transaction changed what it read, it runs again step by step, with a savepoint a
 """
 
 import contextlib
-import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,44 +14,27 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
-from psycopg.types.string import TextLoader
 
 from muster.core import errors, ports
 from muster.core.model import Event, Instant
 from muster.core.ports import Tx
 from muster.store.failures import is_transient, of_postgres
 from muster.store.flavor import POSTGRES
+from muster.store.lines import Line, Watch, lock_number
 from muster.store.location import Server
 from muster.store.nouns import SHAPES
 from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import Statements
-from muster.store.tally import APPEND, Tally, rows_of
+from muster.store.tally import APPEND, FOLD, Tally, rows_of
 from muster.store.tx import Restart, Room, Transaction
 from muster.store.work import Answer, Desk, Job, call, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_ATTEMPTS = 10
+FOLD_AFTER = 500
+"""Tally deltas of a thread."""
 _ERRORS = (psycopg.Error, UnicodeEncodeError)
-_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
-
-
-def connect(server: Server, *, is_reader: bool = False) -> psycopg.Connection[Row]:
-    """Connect as every part of the store does. Unavailable when the server does not answer."""
-    options = f"{_OPTIONS} -c default_transaction_read_only={'on' if is_reader else 'off'}"
-    try:
-        connection = psycopg.connect(
-            server.conninfo,
-            autocommit=True,
-            connect_timeout=5,
-            options=options,
-            application_name="muster",
-            prepare_threshold=2,
-        )
-    except psycopg.Error:
-        raise errors.Unavailable(f"the database {server.name} does not answer") from None
-    connection.adapters.register_loader("jsonb", TextLoader)
-    return connection
 
 
 class PostgresSession:
@@ -131,6 +113,7 @@ class PostgresStore:
         self._clock = clock
         seals = Seals(sealer)
         self._room = Room(Statements(POSTGRES, seals), seals, sealer)
+        self._watch = Watch(server)
         self._writing = Desk("muster-writer", partial(self._serve, may_write=True), threads=writers)
         self._reading = Desk("muster-reader", partial(self._serve, may_write=False), threads=readers)
 
@@ -144,8 +127,23 @@ class PostgresStore:
         answer: R = await self._reading.submit(partial(call, use_case, args, kwargs))
         return answer
 
+    @property
+    def depth(self) -> int:
+        """Say how many use cases wait."""
+        return self._writing.depth + self._reading.depth
+
+    @property
+    def delivers(self) -> bool:
+        """Say whether this process takes events out of the outbox: one at a time of all that share the database."""
+        return self._watch.is_chosen
+
+    def on_events(self, wake: Callable[[], None]) -> None:
+        """Call *wake*, from a thread of the store, whenever events may be waiting for this process."""
+        self._watch.start(wake)
+
     def close(self) -> None:
         """Finish what was accepted, then disconnect. Blocks; harmless when closed already."""
+        self._watch.close()
         self._reading.close()
         self._writing.close()
 
@@ -154,9 +152,21 @@ class PostgresStore:
         attempt = self._write if may_write else self._read
         while (job := desk.wait()) is not None:
             settle([self._answer(line, job, attempt)])
+            self._tidy(line)
         line.drop()
 
-    def _answer(self, line: "Line", job: Job, attempt: Callable[["Line", Job, bool], Any]) -> Answer:
+    def _tidy(self, line: Line) -> None:
+        """Do after an answer what others need not wait for: say that there are events, fold what was appended."""
+        if line.has_events:
+            line.has_events = False
+            self._watch.tell(line.ready)
+        if line.appended >= FOLD_AFTER:
+            line.appended = 0
+            fold = self._room.statements.once("fold", FOLD)
+            with contextlib.suppress(errors.MusterError, psycopg.Error):
+                line.ready().execute(fold.sql.encode(), fold.bind(()))
+
+    def _answer(self, line: Line, job: Job, attempt: Callable[[Line, Job, bool], Any]) -> Answer:
         for number in range(MOST_ATTEMPTS):
             try:
                 return job, attempt(line, job, number > 0), None
@@ -167,7 +177,7 @@ class PostgresStore:
                 return job, None, error
         return job, None, errors.Unavailable("too many changes to the same thing at once; try again")
 
-    def _read(self, line: "Line", job: Job, is_careful: bool) -> Any:
+    def _read(self, line: Line, job: Job, is_careful: bool) -> Any:
         del is_careful
         session = PostgresSession(line.ready(), is_careful=True)
         try:
@@ -178,7 +188,7 @@ class PostgresStore:
             line.drop_if_broken()
             raise
 
-    def _write(self, line: "Line", job: Job, is_careful: bool) -> Any:
+    def _write(self, line: Line, job: Job, is_careful: bool) -> Any:
         connection = line.ready()
         session = PostgresSession(connection, is_careful=is_careful)
         try:
@@ -189,18 +199,22 @@ class PostgresStore:
             result = job.use_case(transaction)
             if transaction.is_broken:
                 raise Restart
-            self._finish(session, transaction)
+            line.appended += self._finish(session, transaction)
         except BaseException:
-            line.roll_back(session)
+            with contextlib.suppress(psycopg.Error, Restart, errors.MusterError):
+                session.leave_pipeline()
+            line.roll_back()
             raise
         if connection.info.transaction_status != TransactionStatus.IDLE:
             line.drop()
             raise errors.Unavailable
+        line.has_events = bool(transaction.events)
         return result
 
-    def _finish(self, session: PostgresSession, transaction: Transaction) -> None:
-        """Write what was put off to the end, events last: their numbers follow the order of the row locks."""
-        for row in rows_of(transaction.tally):
+    def _finish(self, session: PostgresSession, transaction: Transaction) -> int:
+        """Write what was put off and commit; say how many deltas. Events come last: in the order of the row locks."""
+        deltas = rows_of(transaction.tally)
+        for row in deltas:
             append = self._room.statements.once("append", APPEND)
             session.send(append.sql, append.bind(row))
         if transaction.events:
@@ -209,42 +223,4 @@ class PostgresStore:
             session.send(self._room.statements.insert(shape, len(transaction.events)), flat)
         session.send("COMMIT")
         session.leave_pipeline()
-
-
-class Line:
-    """A thread's connection, made when it is needed and again when it broke."""
-
-    def __init__(self, server: Server, *, is_reader: bool) -> None:
-        self._server = server
-        self._is_reader = is_reader
-        self._connection: psycopg.Connection[Row] | None = None
-
-    def ready(self) -> psycopg.Connection[Row]:
-        """Give a connection outside a transaction. Unavailable when there is none to be had."""
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._server, is_reader=self._is_reader)
-        return self._connection
-
-    def roll_back(self, session: PostgresSession) -> None:
-        """End the transaction whatever state it is in; drop the connection if it does not answer."""
-        try:
-            with contextlib.suppress(psycopg.Error, Restart, errors.MusterError):
-                session.leave_pipeline()
-            session.send("ROLLBACK")
-        except (errors.MusterError, Restart, psycopg.Error):
-            self.drop()
-
-    def drop_if_broken(self) -> None:
-        if self._connection is not None and self._connection.broken:
-            self.drop()
-
-    def drop(self) -> None:
-        """Close the connection; the next use makes another."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-
-def lock_number(name: str) -> int:
-    """Give the number under which PostgreSQL knows a lock: the same in every process."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        return len(deltas)

@@ -15,7 +15,7 @@ from muster.core.ports import Sealer
 
 Row = tuple[Any, ...]
 CONTEXT_SEPARATOR = "\0"
-"""Between the parts of what a sealed value is bound to; no stored text holds it."""
+"""Between the parts of what a sealed value is bound to; no stored text holds NUL."""
 
 _encode_json = msgspec.json.Encoder().encode
 
@@ -27,8 +27,13 @@ def to_json(value: Any) -> str:
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise errors.Malformed("a value cannot be written as JSON") from error
     if "\\u0000" in text and "\0" in _strings(value):
-        raise errors.Malformed("text must not contain the character NUL")
+        raise no_nul()
     return text
+
+
+def no_nul() -> errors.Malformed:
+    """Refuse what PostgreSQL cannot store, so that both databases store the same."""
+    return errors.Malformed("text must not contain the character NUL")
 
 
 def _strings(value: Any) -> str:
@@ -230,8 +235,15 @@ class Shape:
         return column
 
     def value(self, field: str, given: Any, seals: Seals) -> Any:
-        """Give the value to compare the column with."""
+        """Give the value to compare the column with. Malformed when no text could be equal to it."""
+        if isinstance(given, str) and "\0" in given:
+            raise no_nul()
         return self.codecs[field].value(given, seals, f"{self.name}.{field}")
+
+    @property
+    def is_listed(self) -> bool:
+        """Say whether an index serves the default order of its rows of one status."""
+        return any(index.name == f"{self.name}_list" for index in self.table.indexes)
 
     def identity(self, noun: Any) -> tuple[Any, ...]:
         return tuple(getattr(noun, field) for field in self.key)
@@ -287,7 +299,7 @@ def _codec_of_class(kind: type[Any]) -> _Codec:
 def _write_functions(
     noun: type[Any], codecs: dict[str, _Codec], key: tuple[str, ...], *, is_numbered: bool
 ) -> tuple[Callable[[Any, Seals], Row], Callable[[Row, Seals], Any]]:
-    names: dict[str, Any] = {"noun": noun, "sep": CONTEXT_SEPARATOR}
+    names: dict[str, Any] = {"noun": noun, "sep": CONTEXT_SEPARATOR, "no_nul": no_nul}
     written: list[str] = []
     read: list[str] = []
     places: dict[str, int] = {}
@@ -298,12 +310,20 @@ def _write_functions(
         written += codec.write(field)
     if is_numbered:
         written.pop()  # the id, last by name
+    # What a sealed value is bound to: its row's key.
     has_secret = any(isinstance(codec, Sealed) for codec in codecs.values())
     key_of_noun = f"k = sep.join(({', '.join(f'n.{field}' for field in key)},))" if has_secret else ""
     key_of_row = f"k = sep.join(({', '.join(f'r[{places[field]}]' for field in key)},))" if has_secret else ""
-    source = (
-        f"def encode(n, s):\n    {key_of_noun}\n    return ({', '.join(written)},)\n"
-        f"def decode(r, s):\n    {key_of_row}\n    return noun({', '.join(read)})\n"
-    )
+    plain = "".join(f"{{n.{field}}}" for field, codec in codecs.items() if type(codec) is Plain)
+    source = f"""
+def encode(n, s):
+    if sep in f"{plain}": raise no_nul()
+    {key_of_noun}
+    return ({", ".join(written)},)
+
+def decode(r, s):
+    {key_of_row}
+    return noun({", ".join(read)})
+"""
     exec(source, names)  # noqa: S102 the text is made of the field names of our own dataclasses
     return names["encode"], names["decode"]

@@ -37,6 +37,7 @@ class SqliteSession:
         self.connection = connection
         self._cursor = connection.cursor()
         self.tally = Tally()
+        self.has_events = False
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         try:
@@ -83,6 +84,7 @@ class SqliteStore:
         self._claim = claim(path)
         seals = Seals(sealer)
         self._room = Room(Statements(SQLITE, seals), seals, sealer)
+        self._listeners: list[Callable[[], None]] = []
         self._writing = Desk("muster-writer", self._write_forever)
         self._reading = Desk("muster-reader", self._read_forever, threads=readers)
 
@@ -95,6 +97,20 @@ class SqliteStore:
     ) -> R:
         answer: R = await self._reading.submit(partial(call, use_case, args, kwargs))
         return answer
+
+    @property
+    def depth(self) -> int:
+        """Say how many use cases wait."""
+        return self._writing.depth + self._reading.depth
+
+    @property
+    def delivers(self) -> bool:
+        """Say whether this process takes events out of the outbox: always, there is no other."""
+        return True
+
+    def on_events(self, wake: Callable[[], None]) -> None:
+        """Call *wake*, from a thread of the store, whenever events were committed."""
+        self._listeners.append(wake)
 
     def close(self) -> None:
         """Finish what was accepted, then let go of the file. Blocks; harmless when closed already."""
@@ -130,6 +146,10 @@ class SqliteStore:
         session = SqliteSession(connect(self._path))
         while (job := desk.wait()) is not None:
             settle(self._write_group(session, desk, job))
+            if session.has_events:
+                session.has_events = False
+                for wake in self._listeners:
+                    wake()
         with contextlib.suppress(sqlite3.Error):
             session.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         session.connection.close()
@@ -193,6 +213,7 @@ class SqliteStore:
             shape = SHAPES[Event]
             rows = [shape.encode(event, self._room.seals) for event in events]
             session.insert_many(shape, rows, self._room.statements)
+            session.has_events = True
 
     def _write_tally(self, session: SqliteSession) -> None:
         upsert = self._room.statements.once("tally", UPSERT_SQLITE)

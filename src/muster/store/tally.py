@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, select, union_all
+from sqlalchemy import Select, bindparam, delete, func, insert, select, union_all
+from sqlalchemy.dialects.postgresql import insert as upsert_postgres
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 
 from muster.store.rows import Shape
@@ -13,7 +14,7 @@ Tally = Counter[tuple[str, str, str]]
 """(kind, tenant, status) to the change of the number of rows; the kind is a table's name."""
 
 _NAMES = ("kind", "tenant_id", "status", "n")
-_VALUES = {name: bindparam(f"b_{name}") for name in _NAMES}
+_VALUES: dict[str, Any] = {name: bindparam(f"b_{name}") for name in _NAMES}
 
 UPSERT_SQLITE = (
     upsert_sqlite(tallies)
@@ -48,3 +49,17 @@ def sum_of(*, of_tenant: bool, of_status: bool, with_deltas: bool) -> Select[Any
     ]
     rows = (union_all(*parts) if with_deltas else parts[0]).subquery()
     return select(func.coalesce(func.sum(rows.c.n), 0))
+
+
+def _fold() -> Any:
+    """Move all deltas into the tallies, in one statement: a reader sees them either there or here."""
+    gone = delete(tally_deltas).returning(*(tally_deltas.c[name] for name in _NAMES)).cte("gone")
+    keys = (gone.c.kind, gone.c.tenant_id, gone.c.status)
+    summed = select(*keys, func.sum(gone.c.n)).group_by(*keys)
+    put = upsert_postgres(tallies).from_select(_NAMES, summed)
+    return put.on_conflict_do_update(
+        index_elements=["kind", "tenant_id", "status"], set_={"n": tallies.c.n + put.excluded.n}
+    ).returning(tallies.c.n)
+
+
+FOLD = _fold()

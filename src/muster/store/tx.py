@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from sqlalchemy import ClauseElement
+
 from muster.core import errors, ports
 from muster.core.model import Event, Instant, Status, TenantId
 from muster.core.ports import ANYWHERE, Condition, Order, Page, Window
@@ -104,6 +106,15 @@ class Transaction:
     def emit(self, *events: Event) -> None:
         self._require_writable()
         self.events += events
+
+    @property
+    def seals(self) -> Seals:
+        return self._room.seals
+
+    def execute(self, key: str, statement: ClauseElement, values: Sequence[Any] = ()) -> list[Row]:
+        """Run a statement of the store's own, compiled once under its key; values in the order of its text."""
+        known = self._room.statements.once(key, statement)
+        return self._rows(known.sql, known.bind(values))
 
     # --- writing --------------------------------------------------------------------------------------
 
@@ -229,7 +240,7 @@ class Transaction:
     ) -> Page[N]:
         items = self.select(kind, tenant, *conditions, order=order, window=window)
         is_last = window.limit is None or len(items) < window.limit
-        if is_last and (items or not window.offset):
+        if is_last and (items or not window.offset) and window.limit != 0:
             return Page(items, window.offset + len(items))
         return Page(items, self.count(kind, tenant, *conditions))
 

@@ -1,11 +1,13 @@
 """Alembic's way in. upkeep.py hands over the connection; there is no offline mode."""
 
+from typing import Any
+
 from alembic import context
 
 from muster.store.tables import metadata
 
 
-def include_object(thing, _name, kind, _is_reflected, _counterpart):
+def include_object(thing: Any, _name: Any, kind: str, _is_reflected: Any, _counterpart: Any) -> bool:
     """Compare what this database can have: SQLite has no index for `metadata @> …`."""
     dialect = context.get_context().dialect.name
     return not (
