@@ -1,6 +1,7 @@
 """RSA keys are made ahead of need, by threads of low priority, so that making them slows nothing else."""
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from muster.core.errors import Unavailable
 
 DEFAULT_STOCK: Mapping[KeyKind, int] = {KeyKind.RSA2048: 16, KeyKind.RSA3072: 4, KeyKind.RSA4096: 4}
 _NICENESS = 10
+_PATIENCE = 10.0
 
 
 class KeyPool:
@@ -30,6 +32,8 @@ class KeyPool:
         self._ready: dict[KeyKind, deque[PrivateKey]] = {}
         self._waiting: dict[KeyKind, int] = {}
         self._making: dict[KeyKind, int] = {}
+        self._made_last: dict[KeyKind, int] = {}
+        self._made = 0
         self._is_closed = False
         self._changed = threading.Condition()
         self._threads = [
@@ -39,7 +43,7 @@ class KeyPool:
         self._is_started = False
 
     def take(self, kind: KeyKind, *, wait: float = 10.0) -> PrivateKey:
-        """Give a key nobody else gets. Fast kinds at once; slow ones from the stock, or within *wait* seconds.
+        """Give a key nobody else gets. Fast kinds at once; slow ones from the stock or within *wait* seconds.
 
         Unavailable if it took longer, too many wait already, or the pool is closed. May block: call it on a
         thread of its own, before the transaction.
@@ -70,11 +74,13 @@ class KeyPool:
             return len(self._ready.get(kind, ()))
 
     def close(self) -> None:
-        """Let the threads end after the key they are at; wakes who waits."""
+        """Wake who waits, forget the stock, and wait a few seconds for the threads to finish their key."""
         with self._changed:
             self._is_closed = True
             self._ready.clear()
             self._changed.notify_all()
+        for thread in self._threads if self._is_started else ():
+            thread.join(_PATIENCE)
 
     def _start(self) -> None:
         if not self._is_started and not self._is_closed:
@@ -99,21 +105,24 @@ class KeyPool:
                 kind = self._most_wanted()
                 if kind is not None:
                     self._making[kind] = self._making.get(kind, 0) + 1
+                    self._made += 1
+                    self._made_last[kind] = self._made
                     return kind
                 self._changed.wait()
         return None
 
     def _most_wanted(self) -> KeyKind | None:
-        """Whoever waits comes before any stock; the smaller key before the larger one."""
+        """Whoever waits comes before any stock; among equals the kind that was made longest ago."""
         lacking = [
-            (self._waiting.get(kind, 0) == 0, kind.value, kind)
+            (self._waiting.get(kind, 0) == 0, self._made_last.get(kind, 0), kind.value, kind)
             for kind, ready in self._ready.items()
             if len(ready) + self._making.get(kind, 0) < self._limits.get(kind, 0) + self._waiting.get(kind, 0)
         ]
-        return min(lacking)[2] if lacking else None
+        return min(lacking)[3] if lacking else None
 
 
 def _give_way() -> None:
-    """Lower the priority of this thread; on Linux, priorities are per thread. Elsewhere nothing happens."""
-    with suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    """Lower the priority of this thread. Only Linux has priorities of threads."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -3,7 +3,8 @@
 Revocation is not decided here: it depends on rows. Verify first, then look up the serial.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import MD5, SHA1, SHA224, SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -85,7 +87,7 @@ def anchor(certificate: bytes, *, tag: str, is_own: bool = False) -> Anchor:
         parsed = x509.load_der_x509_certificate(certificate)
         key = check_public_key(parsed.public_key())
         constraints = _extension(parsed, x509.BasicConstraints)
-    except (ValueError, TypeError, UnsupportedAlgorithm, ChainRefused):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
         raise Malformed("the CA certificate cannot be read") from None
     if constraints is None or not constraints.ca:
         raise Malformed("the certificate is not one of a CA")
@@ -134,29 +136,53 @@ def verify_chain(
     At most 4 intermediates, 16 KiB each. Anchors of one name and different keys are tried in turn.
     ChainRefused with the reason.
     """
-    certificate, *others = _parse_all(leaf, intermediates)
-    _check_leaf(certificate, moment(now))
-    for each in (certificate, *others):
-        _check_strength(each)
-    refusal = ChainRefused(_without_anchor(certificate))
-    for candidate, trusted in _candidates((certificate, *others), anchors):
+    with _malformed():
+        certificate, *others = _parse_all(leaf, intermediates)
+        _check_leaf(certificate, moment(now))
+        for each in (certificate, *others):
+            _check_strength(each)
+        found = _find_anchor(certificate, others, anchors, moment(now))
+        return _describe(certificate, leaf, found)
+
+
+def _find_anchor(
+    leaf: x509.Certificate, others: Sequence[x509.Certificate], anchors: Iterable[Anchor], now: datetime
+) -> Anchor:
+    """Give the first anchor that a valid path leads to; else raise what spoke against the last."""
+    refusal = ChainRefused(Reason.SELF_SIGNED if leaf.subject == leaf.issuer else Reason.UNKNOWN_CA)
+    for candidate, issued in _candidates((leaf, *others), anchors):
         try:
-            _verify_path(certificate, others, trusted, moment(now))
+            _verify_path(leaf, others, _trusted(candidate, issued), now)
         except ChainRefused as refused:
             refusal = refused
         else:
-            return _describe(certificate, leaf, candidate)
+            return candidate
     raise refusal
+
+
+@contextmanager
+def _malformed() -> Iterator[None]:
+    """The libraries read lazily and raise several things for what is no certificate."""
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        crypto.Error,
+        Malformed,
+    ):
+        raise ChainRefused(Reason.MALFORMED) from None
+    finally:
+        Binding.lib.ERR_clear_error()  # what OpenSSL leaves behind would be blamed on the next TLS call
 
 
 def issuer_dns(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
     """Give the issuers' names in a chain that is not verified yet: to look up which anchors may fit."""
-    return tuple(dn_text(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
-
-
-def _without_anchor(certificate: x509.Certificate) -> Reason:
-    is_self_issued = certificate.subject == certificate.issuer
-    return Reason.SELF_SIGNED if is_self_issued else Reason.UNKNOWN_CA
+    with _malformed():
+        return tuple(dn_text(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
 
 
 # --- the certificates one by one -------------------------------------------------------------------
@@ -171,12 +197,8 @@ def _parse_all(leaf: bytes, intermediates: Sequence[bytes]) -> list[x509.Certifi
 def _parse(der: bytes) -> x509.Certificate:
     if len(der) > MAX_CERTIFICATE:
         raise ChainRefused(Reason.MALFORMED)
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        is_readable = bool(certificate.issuer and certificate.extensions and certificate.serial_number > 0)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
-        is_readable = False
-    if not is_readable:
+    certificate = x509.load_der_x509_certificate(der)
+    if certificate.serial_number <= 0:
         raise ChainRefused(Reason.MALFORMED)
     return certificate
 
@@ -186,8 +208,6 @@ def _extension(certificate: x509.Certificate, kind: type[X]) -> X | None:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise ChainRefused(Reason.MALFORMED) from None
 
 
 def _check_leaf(certificate: x509.Certificate, now: datetime) -> None:
@@ -226,16 +246,17 @@ def _check_strength(certificate: x509.Certificate) -> None:
 
 def _candidates(
     chain: Sequence[x509.Certificate], anchors: Iterable[Anchor]
-) -> Iterable[tuple[Anchor, x509.Certificate]]:
-    """Give each anchor whose name is an issuer's in the chain, with the certificate to trust for it."""
+) -> Iterator[tuple[Anchor, x509.Certificate]]:
+    """Give each anchor whose name is an issuer's in the chain, with a certificate issued under that name."""
     issued = {_comparable(each.issuer.public_bytes()): each for each in chain}
     for each in anchors:
         below = issued.get(_comparable(each.subject_der))
         if below is not None:
-            yield each, _trusted(each, below)
+            yield each, below
 
 
 def _trusted(found: Anchor, below: x509.Certificate) -> x509.Certificate:
+    """Give the certificate to trust for an anchor under which *below* was issued."""
     if found.certificate:
         return x509.load_der_x509_certificate(found.certificate)
     # Some CAs name their own certificate's issuer and serial in what they sign (easy-rsa does).
@@ -253,10 +274,7 @@ def _trusted(found: Anchor, below: x509.Certificate) -> x509.Certificate:
 @lru_cache(maxsize=4096)
 def _comparable(name: bytes) -> str:
     """Names are equal whatever their case, blanks and string types (RFC 5280, 7.1)."""
-    try:
-        return " ".join(dn_text(name).casefold().split())
-    except Malformed:
-        raise ChainRefused(Reason.MALFORMED) from None
+    return " ".join(dn_text(name).casefold().split())
 
 
 _ALWAYS = (datetime(1970, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001 the builder takes UTC
