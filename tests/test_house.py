@@ -39,7 +39,7 @@ FOREIGN = re.compile(
     r"js\.org|crates\." + r"io|proxy\.golang" + r"\.org|index-" + r"url\b(?<!emit-index-url)"
 )
 UNFINISHED = re.compile(r"raise NotImplemented" + r"Error|\bTO" + r"DO\b|\bFIX" + r"ME\b|\bXX" + r"X\b")
-FAKED = re.compile(r"unittest\.mo" + r"ck|Magic" + r"Mock|(?<![\w.])pat" + r"ch\(|monkeypatch\.set" + "attr")
+FAKED = re.compile(r"unittest\.mo" + r"ck|Magic" + r"Mock|(?<![\w.@])pat" + r"ch\(|monkeypatch\.set" + "attr")
 
 OTHERS_WORDS = {"thing", "things", "domain", "domains"}
 OUTSIDE = {"asyncio", "socket", "sqlite3", "logging"}

@@ -111,6 +111,7 @@ RANDOM = urlsafe_b64encode(os.urandom(32)).decode()
         f"{RANDOM},{RANDOM}",
         f"{RANDOM},short",
     ],
+    ids=range(14),  # the values are random: xdist compares names
 )
 def test_weak_master_keys_are_refused(value):
     """Short, constant, counted, repeated or unreadable keys do not start Muster; no key is shown."""
