@@ -22,6 +22,8 @@ from muster.plane.keys import Keys
 
 log = structlog.get_logger("muster.broker")
 _LINE = re.compile(rb"^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$")
+_SAID_ELSEWHERE = ("authentication error", "Auth callout service", "Websocket not configured with TLS")
+"""Muster's own log has a line with the reason for each refused login; TLS ends in front of the WebSocket."""
 _LEVELS = {b"WRN": "warning", b"ERR": "error", b"FTL": "critical"}
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_SECONDS = 0.1, 5.0, 10.0
@@ -150,7 +152,7 @@ class Broker:
                 self._last_words.append(text)
             if "Publish Violation" in text:
                 self._on_refused()
-            if level is not None:
+            if level is not None and not any(known in text for known in _SAID_ELSEWHERE):
                 log.log({"warning": 30, "error": 40, "critical": 50}[level], "broker", says=text)
 
     async def _wait_until_it_answers(self) -> None:

@@ -62,7 +62,8 @@ class _Server(msgspec.Struct):
 class _Client(msgspec.Struct):
     host: str = ""
     type: str = ""
-    client_id: str = ""
+    mqtt_id: str = ""
+    """Never empty for MQTT, and for nothing else a device may speak."""
 
 
 class _Options(msgspec.Struct):
@@ -144,7 +145,7 @@ class Callout:
         if ticket is not None and ticket.evict:
             return ticket
         try:
-            decision = await self._admit(login)
+            decision = await self._admit(login) if login.client_id else Refusal(Reason.UNKNOWN)
         except Exception as error:  # whatever breaks, the broker gets an answer
             log.exception("login failed", error=type(error).__name__)
             decision = Refusal(Reason.UNAVAILABLE)
@@ -163,7 +164,7 @@ class Callout:
         login = Login(
             username=ticket.username if ticket else options.user,
             password=Secret(ticket.password if ticket else options.password),
-            client_id=client.client_id,
+            client_id=client.mqtt_id,
             source=ticket.source if ticket else client.host,
             certificate_der=ticket.certificate if ticket else None,
             protocol=ticket.protocol if ticket else client.type,

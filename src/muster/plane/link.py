@@ -69,6 +69,7 @@ class Link:
         if self.is_up:
             with contextlib.suppress(NatsError, TimeoutError):
                 await self.client.flush(timeout=2)
+        self._is_up.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

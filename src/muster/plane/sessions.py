@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from muster.plane.evict import evict
 from muster.plane.link import Link
 from muster.plane.meters import Meters
 from muster.plane.records import Records
+from muster.plane.sockets import CUT
 from muster.plane.tickets import USERNAME, Tickets
 
 log = structlog.get_logger("muster.sessions")
@@ -119,6 +120,7 @@ class Sessions:
         *seen* is given what was seen, a few times a second; in one process of the installation only.
         """
         self._link = link
+        self._callout = callout
         self._tickets = tickets
         self._records = records
         self._meters = meters
@@ -156,7 +158,7 @@ class Sessions:
         await asyncio.wait_for(self._is_complete.wait(), 10)
         tenant, device = event.tenant_id, DeviceId(event.key)
         if event.topic == events.TENANT_CLOSED:
-            await self._cut([s for s in self._of_session if s.startswith(f"{tenant}/")])
+            await self._cut([s for s in self._of_session if s.startswith(f"{tenant}/")], tenant=tenant)
         elif event.topic == events.ACCESS_ENDED:
             await self._end(tenant, device)
         else:
@@ -187,8 +189,10 @@ class Sessions:
     async def _evict(self, client_id: str) -> None:
         await evict(self._doors, client_id, self._tickets.write(int(time.time()), evict=True))
 
-    async def _cut(self, sessions: Iterable[str]) -> None:
+    async def _cut(self, sessions: Sequence[str], *, tenant: str | None = None) -> None:
         now = time.time()
+        names = list(sessions) if tenant is None else [f"{tenant}/"]
+        await self._callout.publish(CUT, msgspec.json.encode(names))
         for old in [s for s, at in self._cut_at.items() if at < now - _RACE_SECONDS]:
             del self._cut_at[old]
         for session in sessions:

@@ -74,15 +74,21 @@ def take_apart(subject: str) -> Place | None:
     return None
 
 
-def subtopic(path: str) -> str:
+def subtopic(path: str, *, is_filter: bool = False) -> str:
     """Read the sub-topic of an HTTP or WebSocket address (spec E.1): levels with leading dots, or nothing.
 
-    Empty levels are dropped. Malformed for a level that no MQTT topic could hold.
+    Empty levels are dropped. A filter may hold levels `*`, any one level, and end in `>`, all that follow.
+    Malformed for a level that no MQTT topic could hold.
     """
     levels = [unquote(level) for level in path.split("/") if level]
-    if any(any(ord(c) <= 0x20 or c in "*>+#/\x7f" for c in level) for level in levels):
+    inner = levels[:-1] if is_filter and levels[-1:] == [">"] else levels
+    if any(_is_unsafe(level) for level in inner if not (is_filter and level == "*")):
         raise Malformed("malformed sub-topic")
     return "".join("." + level.replace(".", "//") for level in levels)
+
+
+def _is_unsafe(level: str) -> bool:
+    return any(ord(c) <= 0x20 or c in "*>+#/\x7f" for c in level)
 
 
 def topic(subject: str) -> str:

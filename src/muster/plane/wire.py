@@ -1,7 +1,7 @@
 """A NATS connection that hands on messages as they lie on the wire, for what copies whole channels.
 
 nats-py makes an object, a queue and a task of each subscription and parses each header; a copy needs none
-of it (measured in docs/decisions/0003-address-forms.md). Connecting, TLS, pings and reconnecting stay nats-py's.
+of it (measured in docs/decisions/0003-address-forms.md). Connecting, TLS, pings, reconnecting stay its work.
 """
 
 from collections.abc import Callable
