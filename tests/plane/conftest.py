@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from plane_station import Station
 
 

@@ -36,18 +36,18 @@ class Fleet:
         self.logins: list[Login] = []
 
     def channel(
-        self, id: str, tenant: str = "t1", *, route: str | None = None, alias: str | None = None
+        self, name: str, tenant: str = "t1", *, route: str | None = None, alias: str | None = None
     ) -> str:
-        self.channels[id] = Address(id, tenant, route, alias)
-        return id
+        self.channels[name] = Address(name, tenant, route, alias)
+        return name
 
-    def device(self, id: str, tenant: str = "t1", **channels: tuple[bool, bool]) -> Device:
-        given = {name.replace("_", "-"): flow for name, flow in channels.items()}
-        for name in given:
-            if name not in self.channels:
-                self.channel(name, tenant)
-        self.devices[id] = Device(tenant, id, f"secret of {id}", given)
-        return self.devices[id]
+    def device(self, name: str, tenant: str = "t1", **channels: tuple[bool, bool]) -> Device:
+        given = {key.replace("_", "-"): flow for key, flow in channels.items()}
+        for channel in given:
+            if channel not in self.channels:
+                self.channel(channel, tenant)
+        self.devices[name] = Device(tenant, name, f"secret of {name}", given)
+        return self.devices[name]
 
     def ports(self) -> Ports:
         return Ports(
@@ -78,7 +78,7 @@ class Fleet:
         return owner == rights.session
 
     async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:
-        return [id for id, owner in self.claims.items() if owner == f"{tenant}/{device}"]
+        return [name for name, owner in self.claims.items() if owner == f"{tenant}/{device}"]
 
     async def resolve(self, channel: str, domain: str | None) -> Address | None:
         for address in self.channels.values():
@@ -96,14 +96,14 @@ class Fleet:
         return Rights(
             tenant_id=TenantId(device.tenant),
             device_id=DeviceId(device.id),
-            channels=tuple(self._right(id, *flow) for id, flow in device.channels.items()),
+            channels=tuple(self._right(name, *flow) for name, flow in device.channels.items()),
             expires_at=Instant(device.expires_at),
         )
 
-    def _right(self, id: str, publish: bool, subscribe: bool) -> ChannelRight:
-        address = self.channels[id]
+    def _right(self, name: str, publish: bool, subscribe: bool) -> ChannelRight:
+        address = self.channels[name]
         return ChannelRight(
-            channel_id=ChannelId(id),
+            channel_id=ChannelId(name),
             tenant_id=TenantId(address.tenant_id),
             route=address.route,
             tenant_alias=address.tenant_alias,

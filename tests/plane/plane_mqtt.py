@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -114,6 +114,11 @@ class Device:
             return True
         return False
 
+    def is_empty(self) -> bool:
+        """Say whether nothing came with the last SUBACK: what the broker retains comes right behind it."""
+        self.subscribe("m/nobody/c/nowhere")
+        return self.inbox.empty()
+
     def was_cut(self, seconds: float = WAIT) -> bool:
         return self.lost.wait(seconds)
 
@@ -126,7 +131,7 @@ class Device:
         self.client._sock_close()
         self.client.loop_stop()
 
-    def __enter__(self) -> "Device":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

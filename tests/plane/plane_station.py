@@ -2,10 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from plane_fleet import Device as FleetDevice
+from plane_fleet import Fleet
+from plane_mqtt import Device
 from prometheus_client import CollectorRegistry
 
 from muster.core import events
@@ -15,9 +19,6 @@ from muster.plane.config import Limits, Node
 from muster.plane.keys import Keys, new_keys
 from muster.plane.publish import Retention
 from muster.plane.service import Plane
-from plane_fleet import Device as FleetDevice
-from plane_fleet import Fleet
-from plane_mqtt import Device
 
 R = TypeVar("R")
 
@@ -83,6 +84,15 @@ class Station:
             topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=Instant(0)
         )
         self.run(self.plane.deliver(event))
+
+    def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
+        """Say whether it holds within *patience* seconds."""
+        end = time.monotonic() + patience
+        while not holds():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import re
 import signal
@@ -24,7 +25,11 @@ log = structlog.get_logger("muster.broker")
 _LINE = re.compile(rb"^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$")
 _SAID_ELSEWHERE = ("authentication error", "Auth callout service", "Websocket not configured with TLS")
 """Muster's own log has a line with the reason for each refused login; TLS ends in front of the WebSocket."""
-_LEVELS = {b"WRN": "warning", b"ERR": "error", b"FTL": "critical"}
+_LEVELS = {b"WRN": logging.WARNING, b"ERR": logging.ERROR, b"FTL": logging.CRITICAL}
+_READY = "Server is ready"
+_LONGEST_LINE = 1024 * 1024
+_LINES_A_SECOND = 20
+_SHOWN = 500
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_SECONDS = 0.1, 5.0, 10.0
 
@@ -65,6 +70,7 @@ class Broker:
         self._watch: asyncio.Task[None] | None = None
         self._is_up = asyncio.Event()
         self._last_words: deque[str] = deque(maxlen=5)
+        self._second = self._said = self._unsaid = 0
 
     @property
     def url(self) -> str:
@@ -118,15 +124,12 @@ class Broker:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
             preexec_fn=_die_with(os.getpid()),
             start_new_session=True,
         )
         try:
-            async with asyncio.TaskGroup() as tasks:
-                listening = tasks.create_task(self._report(self._child))
-                answering = tasks.create_task(self._wait_until_it_answers())
-                await listening
-                answering.cancel()
+            await self._report(self._child)
             await self._child.wait()
         finally:
             await _end(self._child)
@@ -141,39 +144,38 @@ class Broker:
         return path
 
     async def _report(self, child: asyncio.subprocess.Process) -> None:
-        """Say in Muster's log what the broker has to complain of."""
+        """Say in Muster's log what the broker has to complain of, and see that it is ready."""
         if child.stderr is None:
             return
         async for line in child.stderr:
             match = _LINE.match(line.rstrip())
             level = _LEVELS.get(match[1]) if match else None
             text = (match[2] if match else line).decode(errors="replace").strip()
+            if text == _READY:
+                self._is_up.set()
             if level is not None or match is None:
                 self._last_words.append(text)
             if "Publish Violation" in text:
                 self._on_refused()
             if level is not None and not any(known in text for known in _SAID_ELSEWHERE):
-                log.log({"warning": 30, "error": 40, "critical": 50}[level], "broker", says=text)
+                self._say(level, text)
 
-    async def _wait_until_it_answers(self) -> None:
-        doors = [self.node.nats, self.node.mqtt, *([self.node.websocket] if self.node.websocket else [])]
-        for host, port in doors:
-            while not await _answers(_dialable(host), port):  # noqa: ASYNC110 a port gives no event
-                await asyncio.sleep(0.01)
-        self._is_up.set()
+    def _say(self, level: int, text: str) -> None:
+        """Log a line of the broker's, but not more of them than somebody could read."""
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._unsaid:
+                log.warning("broker", says=f"{self._unsaid} more lines")
+            self._second, self._said, self._unsaid = second, 0, 0
+        if self._said < _LINES_A_SECOND:
+            self._said += 1
+            log.log(level, "broker", says=text[:_SHOWN])
+        else:
+            self._unsaid += 1
 
 
 def _dialable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 names to replace
-
-
-async def _answers(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 names to replace
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -73,7 +73,7 @@ class Publisher:
             "Muster-Protocol": protocol,
             "Muster-Created": str(time.time_ns()),
         }
-        # As the broker does with a message of QoS 1: to those who listen now, and to its store for the others.
+        # As the broker does with a message of QoS 1: to those who listen, and to its store for the others.
         await self._link.publish(subject, payload, headers=headers)
         await self._link.publish(_STORED + subject, payload, headers=headers)
         self._meters.published[protocol].inc()
