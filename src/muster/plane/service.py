@@ -1,0 +1,111 @@
+"""The parts of this room, joined: what a process of Muster needs to have devices speak."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from muster.core.messaging import Refusal, Rights
+from muster.core.model import DeviceId, Event, TenantId
+from muster.plane.callout import Authorise, Callout, ClaimClientId
+from muster.plane.config import CALLOUT, DEVICES, SYSTEM
+from muster.plane.forms import Forms, Resolve
+from muster.plane.keys import Keys
+from muster.plane.link import Link
+from muster.plane.meters import Meters
+from muster.plane.publish import Publisher, Retention
+from muster.plane.records import Records
+from muster.plane.sessions import Sessions, Sighting
+from muster.plane.sockets import Sockets
+from muster.plane.tickets import Tickets
+from muster.plane.wire import Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the room asks of the core, through the store."""
+
+    authorise: Authorise
+    claim_client_id: ClaimClientId
+    client_ids: Callable[[TenantId, DeviceId], Awaitable[Sequence[str]]]
+    """The MQTT client ids that the device has claimed."""
+    rights_of: Callable[[TenantId, DeviceId], Awaitable[Rights | Refusal]]
+    resolve: Resolve
+    seen: Callable[[Sequence[Sighting]], Awaitable[None]]
+
+
+class Plane:
+    """All of the room in one process. The one of the installation that *leads* cuts, copies, reports."""
+
+    def __init__(
+        self,
+        *,
+        urls: Sequence[str],
+        doors: Sequence[tuple[str, int]],
+        keys: Keys,
+        ports: Ports,
+        registry: CollectorRegistry,
+        leads: bool = True,
+        payload_bytes: int = 1024 * 1024,
+        retention: Retention | None = None,
+    ) -> None:
+        """Prepare. *urls* are NATS addresses of the broker, *doors* its plain MQTT addresses."""
+        self.meters = Meters(registry)
+        self.tickets = Tickets(keys)
+        system, callout, devices = (Link(urls, keys, name) for name in (SYSTEM, CALLOUT, DEVICES))
+        self._links = [system, callout, devices]
+        records = Records(devices)
+        self.sessions = Sessions(
+            system,
+            callout,
+            self.tickets,
+            records,
+            self.meters,
+            doors=doors,
+            client_ids=ports.client_ids,
+            rights_of=ports.rights_of,
+            seen=ports.seen if leads else None,
+            on_gone=lambda live: records.gone(live.client_id),
+        )
+        Callout(
+            callout,
+            keys.signer(),
+            self.tickets,
+            self.meters,
+            authorise=ports.authorise,
+            claim_client_id=ports.claim_client_id,
+            owner_of=self.sessions.owner_of,
+        )
+        self.publisher = Publisher(devices, self.meters, payload_bytes=payload_bytes, retention=retention)
+        self.sockets = Sockets(devices, callout, self.publisher)
+        if leads:
+            self._copy(urls, keys, records, ports, callout)
+
+    def _copy(self, urls: Sequence[str], keys: Keys, records: Records, ports: Ports, callout: Link) -> None:
+        forms = Forms(records, self.meters, resolve=ports.resolve)
+        link = Link(urls, keys, DEVICES, client=Wire(forms.copy), echo=False)
+        forms.attach(link, callout)
+        self._links.append(link)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker is there for all that is done here."""
+        return all(link.is_up for link in self._links)
+
+    def start(self) -> None:
+        """Begin; the broker may come later, or go and come back."""
+        for link in self._links:
+            link.start()
+
+    async def wait_up(self, patience: float) -> None:
+        """Wait for the broker. Unavailable when it does not answer within *patience* seconds."""
+        await asyncio.gather(*(link.wait_up(patience) for link in self._links))
+
+    async def deliver(self, event: Event) -> None:
+        """Take an event of the outbox. Unavailable: again later."""
+        await self.sessions.deliver(event)
+
+    async def stop(self) -> None:
+        """Close the connections to the broker; devices stay connected to it."""
+        await asyncio.gather(*(link.stop() for link in self._links))

@@ -1,0 +1,91 @@
+"""The WebSocket door `/ws/…` (spec E.1): one connection is one place of a channel. Knows no web framework.
+
+The web side accepts the connection, asks the core whether it may pass, opens a Socket, hands it what comes in
+and sends what it is given. When rights change, the Socket tells the web side to hang up.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from muster.core.errors import Forbidden, Unavailable
+from muster.plane.link import Link
+from muster.plane.publish import COPY, Publisher
+from muster.plane.subjects import Address
+
+CUT = "_MUSTER.cut"
+"""Tells every process whose sockets must end: the name of a session, or of a tenant with a slash behind."""
+
+
+@dataclass(slots=True, eq=False)
+class Socket:
+    """An open connection. *send* passes a message to the client, *hang_up* ends the connection."""
+
+    session: str
+    address: Address
+    rest: str
+    publisher: str
+    may_publish: bool
+    send: Callable[[bytes], Awaitable[None]]
+    hang_up: Callable[[], Awaitable[None]]
+    subscriptions: list[Subscription] = field(default_factory=list)
+
+
+class Sockets:
+    """The open WebSocket connections of this process."""
+
+    def __init__(self, link: Link, callout: Link, publisher: Publisher) -> None:
+        """Prepare. The links are of the DEVICES and the CALLOUT account."""
+        self._link = link
+        self._publisher = publisher
+        self._open: set[Socket] = set()
+        callout.on_message(CUT, self._cut)
+
+    async def open(self, socket: Socket, *, may_subscribe: bool) -> None:
+        """Begin to pass messages; none to one that may not subscribe. Unavailable without a broker."""
+        if not self._link.is_up:
+            raise Unavailable("the broker is away")
+        self._open.add(socket)
+        for root in socket.address.roots() if may_subscribe else ():
+            subscription = await self._link.client.subscribe(root + socket.rest, cb=_passing(socket))
+            socket.subscriptions.append(subscription)
+        await self._link.client.flush()
+
+    async def receive(self, socket: Socket, payload: bytes) -> None:
+        """Publish what the client sent. Forbidden without the right; else as Publisher.publish."""
+        if not socket.may_publish:
+            raise Forbidden("not connected to the channel for publishing")
+        await self._publisher.publish(
+            socket.address, socket.rest, payload, publisher=socket.publisher, protocol="ws"
+        )
+
+    async def close(self, socket: Socket) -> None:
+        """Stop passing messages; to be called however the connection ended."""
+        self._open.discard(socket)
+        for subscription in socket.subscriptions:
+            try:
+                await subscription.unsubscribe()
+            except NatsError:
+                continue
+
+    async def _cut(self, message: Msg) -> None:
+        ended = msgspec.json.decode(message.data, type=list[str])
+        for socket in [s for s in self._open if _is_any(s.session, ended)]:
+            await socket.hang_up()
+
+
+def _is_any(session: str, ended: list[str]) -> bool:
+    return any(session == name or (name.endswith("/") and session.startswith(name)) for name in ended)
+
+
+def _passing(socket: Socket) -> Callable[[Msg], Awaitable[None]]:
+    async def take(message: Msg) -> None:
+        # It reads every name of the channel itself, so copies from one to another are not for it.
+        if COPY not in (message.headers or {}):
+            await socket.send(message.data)
+
+    return take

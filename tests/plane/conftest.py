@@ -1,0 +1,19 @@
+"""Fixtures of the room: one broker for most tests, because each test uses devices and channels of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+from plane_station import Station
+
+
+@pytest.fixture(scope="session")
+def shared_station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    station = Station(tmp_path_factory.mktemp("broker")).start()
+    yield station
+    station.stop()
+
+
+@pytest.fixture
+def station(shared_station: Station) -> Station:
+    """A running station with an empty fleet; the names in a test need be unique in the whole run."""
+    return shared_station

@@ -1,0 +1,105 @@
+"""Broker and plane on a loop of their own, so that tests speak to them from outside as devices do."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from plane_fleet import Device as FleetDevice
+from plane_fleet import Fleet
+from plane_mqtt import Device
+from prometheus_client import CollectorRegistry
+
+from muster.core import events
+from muster.core.model import Event, Instant, TenantId
+from muster.plane.broker import Broker, find_binary, free_port
+from muster.plane.config import Limits, Node
+from muster.plane.keys import Keys, new_keys
+from muster.plane.publish import Retention
+from muster.plane.service import Plane
+
+R = TypeVar("R")
+
+
+def make_node(data: Path, **more: Any) -> Node:
+    loopback = ("127.0.0.1", free_port()), ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+    nats, mqtt, websocket = loopback
+    return Node(name="muster", data=data, nats=nats, mqtt=mqtt, websocket=websocket, **more)
+
+
+class Station:
+    """One broker and one leading process of Muster."""
+
+    def __init__(
+        self, data: Path, *, retention: Retention | None = None, limits: Limits | None = None
+    ) -> None:
+        self.fleet = Fleet()
+        self.keys: Keys = new_keys()
+        self.node = make_node(data, limits=limits or Limits())
+        self.registry = CollectorRegistry()
+        self._retention = retention
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.run(self._make())
+
+    async def _make(self) -> None:
+        self.broker = Broker(find_binary(None), self.node, self.keys)
+        self.plane = self.make_plane(retention=self._retention)
+
+    def make_plane(self, *, leads: bool = True, retention: Retention | None = None) -> Plane:
+        return Plane(
+            urls=[self.broker.url],
+            doors=[self.node.mqtt],
+            keys=self.keys,
+            ports=self.fleet.ports(),
+            registry=self.registry if leads else CollectorRegistry(),
+            leads=leads,
+            retention=retention,
+            payload_bytes=self.node.limits.payload_bytes,
+        )
+
+    def start(self) -> "Station":
+        self.run(self.broker.start())
+        self.run(self._start_plane())
+        return self
+
+    async def _start_plane(self) -> None:
+        self.plane.start()
+        await self.plane.wait_up(10)
+
+    def run(self, work: Coroutine[Any, Any, R], patience: float = 30) -> R:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(patience)
+
+    def connect(self, device: FleetDevice, **how: Any) -> Device:
+        port = (self.node.websocket or self.node.mqtt)[1] if how.get("transport") else self.node.mqtt[1]
+        return Device(port, device.id, how.pop("password", device.secret), **how)
+
+    def deliver(self, topic: str, device: FleetDevice) -> None:
+        """Have the outbox say that something changed for *device*."""
+        key = device.tenant if topic == events.TENANT_CLOSED else device.id
+        event = Event(
+            topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=Instant(0)
+        )
+        self.run(self.plane.deliver(event))
+
+    def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
+        """Say whether it holds within *patience* seconds."""
+        end = time.monotonic() + patience
+        while not holds():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def stop(self) -> None:
+        self.run(self.plane.stop())
+        self.run(self.broker.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
