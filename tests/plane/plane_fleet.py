@@ -7,7 +7,7 @@ from muster.core.messaging import ChannelRight, Reason, Refusal, Rights
 from muster.core.model import ChannelId, DeviceId, Instant, Secret, TenantId
 from muster.plane.callout import Login
 from muster.plane.service import Ports
-from muster.plane.sessions import Sighting
+from muster.core.messaging import Sighting
 from muster.plane.subjects import Address
 
 PUBLISH, SUBSCRIBE, BOTH = (True, False), (False, True), (True, True)

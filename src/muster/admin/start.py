@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from muster.core.errors import MusterError
 from muster.settings import Configuration, SettingsError, load
 
 Run = Callable[[Configuration, Callable[[str], None]], None]
@@ -39,7 +40,10 @@ def serve(run: Run, config: Path | None, workers: int | None, *, upstream_ports:
     options = {"upstream_ports": "true"} if upstream_ports else {}
     if workers is not None:
         options["workers"] = str(workers)
-    run(configuration(config, options), say)
+    try:
+        run(configuration(config, options), say)
+    except MusterError as error:
+        raise click.ClickException(error.message) from None
 
 
 @click.command("config")

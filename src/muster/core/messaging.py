@@ -1,6 +1,7 @@
 """Access to messages: who a device is when it connects, and what it may publish and subscribe."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from muster.core import access, connections
@@ -164,38 +165,89 @@ def _address(tx: Tx, channel: str, tenant_name: str | None) -> tuple[Channel | N
     return tx.get(Channel, tenant.id, channel) or tx.find(Channel, tenant.id, route=channel), tenant
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """A channel and every name it may be addressed by."""
+
+    channel_id: ChannelId
+    tenant_id: TenantId
+    route: str | None
+    tenant_alias: str | None
+
+
+def resolve(tx: Tx, channel: str, tenant_name: str | None) -> Whereabouts | None:
+    """Find a channel by id or route, and the tenant's id or alias where named; None if there is none."""
+    found, tenant = _address(tx, channel, tenant_name)
+    if found is None or tenant is None:
+        return None
+    return Whereabouts(channel_id=found.id, tenant_id=tenant.id, route=found.route, tenant_alias=tenant.alias)
+
+
+def rights_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Rights | Refusal:
+    """Give the rights a device has now."""
+    device = tx.get(Device, tenant_id, device_id)
+    return Refusal(Reason.UNKNOWN) if device is None else admit(tx, device)
+
+
+def client_ids_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> list[str]:
+    """Give the MQTT client ids the device has claimed."""
+    return [claim.id for claim in tx.select(ClientIdClaim, tenant_id, Is("device_id", device_id))]
+
+
+def holds_client_id(tx: Tx, client_id: str, tenant_id: TenantId, device_id: DeviceId) -> bool | None:
+    """Say whether this MQTT client id is the device's; None when it is nobody's."""
+    held = tx.get(ClientIdClaim, ANYWHERE, client_id)
+    return None if held is None else (held.tenant_id, held.device_id) == (tenant_id, device_id)
+
+
 def claim_client_id(tx: Tx, client_id: str, tenant_id: TenantId, device_id: DeviceId) -> bool:
     """Say whether the device may use this MQTT client id: its own, or nobody's yet and now its own."""
     tx.lock(f"client-id:{client_id}")
-    held = tx.get(ClientIdClaim, ANYWHERE, client_id)
-    if held is not None:
-        return (held.tenant_id, held.device_id) == (tenant_id, device_id)
-    tx.add(ClientIdClaim(id=client_id, tenant_id=tenant_id, device_id=device_id, created_at=tx.now))
-    return True
+    held = holds_client_id(tx, client_id, tenant_id, device_id)
+    if held is None:
+        tx.add(ClientIdClaim(id=client_id, tenant_id=tenant_id, device_id=device_id, created_at=tx.now))
+    return held is not False
 
 
-def seen(
-    tx: Tx,
-    tenant_id: TenantId,
-    device_id: DeviceId,
-    *,
-    is_connected: bool,
-    at: Instant,
-    protocol: str,
-    source: str,
-) -> None:
-    """Note that a device connected or disconnected; ignored when the device is gone meanwhile."""
+def release_client_ids(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> None:
+    """Free the client ids of a device that was deleted, once the broker keeps nothing for them any more."""
+    if tx.get(Device, tenant_id, device_id) is None:
+        tx.remove(ClientIdClaim, tenant_id, device_id=device_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A device was seen connecting or disconnecting."""
+
+    tenant_id: TenantId
+    device_id: DeviceId
+    is_connected: bool
+    at: Instant
+    protocol: str
+    source: str
+
+
+def note_seen(tx: Tx, sightings: Sequence[Sighting]) -> None:
+    """Note when devices were seen; what is said of devices deleted meanwhile is ignored."""
+    for sighting in sightings:
+        _note_one(tx, sighting)
+
+
+def _note_one(tx: Tx, sighting: Sighting) -> None:
+    tenant_id, device_id = sighting.tenant_id, sighting.device_id
     if tx.get(Device, tenant_id, device_id) is None:
         return
     known = tx.find(Presence, tenant_id, device_id=device_id)
     presence = Presence(
         tenant_id=tenant_id,
         device_id=device_id,
-        connected_at=at if is_connected else (known.connected_at if known else NEVER),
-        disconnected_at=at if not is_connected else (known.disconnected_at if known else NEVER),
-        protocol=protocol,
-        source=source,
+        connected_at=sighting.at if sighting.is_connected else (known.connected_at if known else NEVER),
+        disconnected_at=NEVER if sighting.is_connected else sighting.at,
+        protocol=sighting.protocol,
+        source=sighting.source,
     )
+    if sighting.is_connected and known is not None:
+        presence = replace(presence, disconnected_at=known.disconnected_at)
     if known is None:
         tx.add(presence)
     else:

@@ -11,7 +11,6 @@ from muster.core.model import (
     BootstrapConfig,
     Channel,
     ChannelId,
-    ClientIdClaim,
     Connection,
     Device,
     DeviceId,
@@ -263,7 +262,8 @@ def delete_device(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -
 def remove_devices(tx: Tx, caller: Caller, tenant_id: TenantId, devices: Sequence[Device]) -> None:
     """Delete the devices, whoever may; with connections, bootstrap configuration, roles and presence."""
     ids = [device.id for device in devices]
-    for noun in (Connection, BootstrapConfig, Presence, ClientIdClaim):
+    # The MQTT client ids stay the device's until the broker has dropped its sessions (messaging.release).
+    for noun in (Connection, BootstrapConfig, Presence):
         tx.remove(noun, tenant_id, device_id=ids)
     _remove_roles(tx, tenant_id, ids)
     tx.remove(Device, tenant_id, id=ids)

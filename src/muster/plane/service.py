@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from muster.core.messaging import Refusal, Rights
+from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
 from muster.plane.callout import Authorise, Callout, ClaimClientId
 from muster.plane.config import CALLOUT, DEVICES, SYSTEM
@@ -16,7 +16,7 @@ from muster.plane.link import Link
 from muster.plane.meters import Meters
 from muster.plane.publish import Publisher, Retention
 from muster.plane.records import Records
-from muster.plane.sessions import Sessions, Sighting
+from muster.plane.sessions import Sessions
 from muster.plane.sockets import Sockets
 from muster.plane.tickets import Tickets
 from muster.plane.wire import Wire

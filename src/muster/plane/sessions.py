@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from muster.core import events
 from muster.core.errors import Unavailable
-from muster.core.messaging import Refusal, Rights
+from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, Instant, TenantId
 from muster.plane.admitted import ADMITTED, Admitted, read_admitted
 from muster.plane.config import DEVICES
@@ -42,18 +42,6 @@ class Live:
     source: str
     protocol: str
     start: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """A device was seen connecting or disconnecting."""
-
-    tenant_id: TenantId
-    device_id: DeviceId
-    is_connected: bool
-    at: Instant
-    protocol: str
-    source: str
 
 
 class _Who(msgspec.Struct):

@@ -1,0 +1,101 @@
+"""The doors, with the operator's decisions in them, behind one ASGI app."""
+
+from collections.abc import Callable
+from functools import partial
+
+from muster import __version__
+from muster.assembly.messages import Messages
+from muster.assembly.parts import Parts
+from muster.ca import secrets
+from muster.core import tenancy
+from muster.core.access import Evidence, KeySecret, UserToken
+from muster.core.errors import Forbidden, MusterError, Unauthenticated
+from muster.core.model import Secret, Status, TenantId
+from muster.core.throttle import Throttle
+from muster.dialects.magistrala import door as magistrala
+from muster.dialects.magistrala.options import Options as MagistralaOptions
+from muster.web import app as web
+
+
+class Provisioner:
+    """Who calls `/mapping` without a header: the configured API key, else the configured user (spec C.3)."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._known: tuple[str, Evidence] | None = None
+
+    async def __call__(self) -> Evidence | None:
+        """Give who it is, or None when nothing is configured. The password is verified when it changed."""
+        wanted = self._parts.configuration.provision
+        if wanted.api_key is not None:
+            return KeySecret(wanted.api_key.reveal())
+        if not wanted.login or wanted.password is None:
+            return None
+        user = await self._parts.store.read(tenancy.find_login, wanted.login)
+        if user is None or user.status is not Status.ENABLED:
+            raise Unauthenticated("failed to create access token : wrong credentials")
+        if self._known is None or self._known[0] != user.password:
+            if not await self._parts.passwords.verify(user.password, wanted.password.reveal()):
+                raise Unauthenticated("failed to create access token : wrong credentials")
+            self._known = (user.password, UserToken(user_id=user.id, epoch=user.epoch))
+        return UserToken(user_id=user.id, epoch=user.epoch)
+
+
+def upstream_ports() -> frozenset[int]:
+    """Give the ports where upstream's services listen, of all dialects."""
+    return magistrala.PORTS
+
+
+def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
+    """Give the ASGI app of all doors."""
+    settings = parts.configuration.settings
+    throttle = Throttle(
+        limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
+    )
+    return web.build(
+        [magistrala.dialect(_magistrala(parts, throttle))],
+        store=parts.store,
+        tokens=parts.tokens,
+        passwords=parts.passwords,
+        clock=parts.clock,
+        registry=parts.registry,
+        log=parts.log,
+        limits=web.Limits(body=settings.max_body_bytes),
+        about=web.About(version=__version__),
+    )
+
+
+def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:
+    settings, provision = parts.configuration.settings, parts.configuration.provision
+    layout = provision.layout_for("clients")
+    opens, seals = _bootstrap_cipher(settings.bootstrap_encrypt_key)
+    return MagistralaOptions(
+        layout=layout,
+        layout_digest=layout.digest(),
+        provisioner=Provisioner(parts),
+        throttle=throttle,
+        domain_id=TenantId(provision.domain_id) if provision.domain_id else None,
+        self_register=settings.self_register,
+        access_lifetime=int(settings.access_token_lifetime.total_seconds()),
+        refresh_lifetime=int(settings.refresh_token_lifetime.total_seconds()),
+        bootstrap_open=opens,
+        bootstrap_seal=seals,
+        max_bulk=settings.max_bulk,
+    )
+
+
+def _bootstrap_cipher(
+    key: Secret | None,
+) -> tuple[Callable[[str], str] | None, Callable[[bytes], bytes] | None]:
+    """Give how the secure bootstrap opens and seals (spec A.9), if a key is configured."""
+    if key is None:
+        return None, None
+    plain = secrets.cfb_key(key.reveal())
+
+    def opens(sent: str) -> str:
+        try:
+            return secrets.cfb_open(plain, sent)
+        except MusterError:
+            raise Forbidden from None
+
+    return opens, partial(secrets.cfb_seal, plain)

@@ -1,0 +1,194 @@
+"""Messages: the broker, and what it asks of the core, joined through the store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from muster.assembly.parts import Parts
+from muster.core import events, messaging
+from muster.core.errors import TooMany
+from muster.core.messaging import Reason, Refusal, Rights, Sighting
+from muster.core.model import DeviceId, Event, TenantId
+from muster.core.throttle import Throttle
+from muster.plane.broker import Broker, find_binary, free_port
+from muster.plane.callout import Login
+from muster.plane.config import Limits, Node
+from muster.plane.keys import Keys
+from muster.plane.publish import Retention
+from muster.plane.service import Plane, Ports
+from muster.plane.subjects import Address
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the broker is reached: its NATS addresses and its plain MQTT doors."""
+
+    urls: tuple[str, ...]
+    doors: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """What lets devices speak: the plane, and the broker where it is Muster's own."""
+
+    plane: Plane
+    broker: Broker | None
+    place: Place
+
+    async def start(self) -> None:
+        """Begin. The broker may come later, or go and come back; provisioning works all the same."""
+        if self.broker is not None:
+            await self.broker.start()
+        self.plane.start()
+
+    async def stop(self) -> None:
+        """End the connections to the broker, and the broker where it is Muster's own."""
+        await self.plane.stop()
+        if self.broker is not None:
+            await self.broker.stop()
+
+
+def keys_of(parts: Parts) -> Keys:
+    """Give the keys that Muster and its broker share; derived, so that every process has the same."""
+    return Keys(parts.keyring.token_keys("broker", 32)[0])
+
+
+def limits_of(parts: Parts) -> Limits:
+    """Give what the broker is allowed to take."""
+    settings = parts.configuration.settings
+    return Limits(payload_bytes=settings.max_message_bytes, connections=settings.mqtt_max_connections)
+
+
+def own_node(parts: Parts) -> Node:
+    """Give the configuration of the embedded broker."""
+    settings = parts.configuration.settings
+    mqtt, websocket = settings.mqtt, settings.mqtt_ws
+    return Node(
+        name="muster",
+        data=settings.data_dir / "nats",
+        nats=(_LOOPBACK, free_port(_LOOPBACK)),
+        mqtt=(mqtt.host, mqtt.port) if mqtt is not None else (_LOOPBACK, free_port(_LOOPBACK)),
+        websocket=(websocket.host, websocket.port) if websocket is not None else None,
+        limits=limits_of(parts),
+    )
+
+
+def wants_messages(parts: Parts) -> bool:
+    """Say whether any door for messages is open."""
+    settings = parts.configuration.settings
+    return any((settings.nats_url, settings.mqtt, settings.mqtts, settings.mqtt_ws))
+
+
+def leading(parts: Parts) -> Messages | None:
+    """Join plane and core in the process that leads; None when the settings open no door for messages."""
+    settings = parts.configuration.settings
+    if not wants_messages(parts):
+        return None
+    if settings.nats_url is not None:
+        doors = () if settings.nats_mqtt is None else ((settings.nats_mqtt.host, settings.nats_mqtt.port),)
+        place = Place(urls=tuple(settings.nats_url.reveal().split(",")), doors=doors)
+        return Messages(plane=_plane(parts, place, leads=True), broker=None, place=place)
+    node = own_node(parts)
+    binary = str(settings.nats_binary) if settings.nats_binary is not None else None
+    broker = Broker(find_binary(binary), node, keys_of(parts))
+    place = Place(urls=(broker.url,), doors=(node.mqtt,))
+    return Messages(plane=_plane(parts, place, leads=True), broker=broker, place=place)
+
+
+def following(parts: Parts, place: Place) -> Messages:
+    """Join plane and core in a process that another one leads."""
+    return Messages(plane=_plane(parts, place, leads=False), broker=None, place=place)
+
+
+def _plane(parts: Parts, place: Place, *, leads: bool) -> Plane:
+    return Plane(
+        urls=place.urls,
+        doors=place.doors,
+        keys=keys_of(parts),
+        ports=_ports(parts),
+        registry=parts.registry,
+        leads=leads,
+        payload_bytes=parts.configuration.settings.max_message_bytes,
+        retention=_retention(parts),
+    )
+
+
+def _retention(parts: Parts) -> Retention | None:
+    settings = parts.configuration.settings
+    age = settings.messages_max_age.total_seconds()
+    return Retention(seconds=age, bytes=settings.messages_max_bytes) if age else None
+
+
+# --- what the broker asks, answered through the store --------------------------------------------------
+
+
+def _ports(parts: Parts) -> Ports:
+    answers = _Answers(parts)
+    return Ports(
+        authorise=answers.authorise,
+        claim_client_id=answers.claim_client_id,
+        client_ids=answers.client_ids,
+        rights_of=answers.rights_of,
+        resolve=answers.resolve,
+        seen=answers.seen,
+    )
+
+
+class _Answers:
+    def __init__(self, parts: Parts) -> None:
+        settings = parts.configuration.settings
+        self._store = parts.store
+        self._clock = parts.clock
+        self._throttle = Throttle(
+            limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
+        )
+
+    async def authorise(self, login: Login) -> Rights | Refusal:
+        key = (login.username, login.source)
+        try:
+            self._throttle.check(key, self._clock())
+        except TooMany:
+            return Refusal(Reason.THROTTLED)
+        answer = await self._store.read(messaging.login, login.username, login.password)
+        if isinstance(answer, Refusal):
+            self._throttle.failed(key, self._clock())
+        return answer
+
+    async def claim_client_id(self, client_id: str, rights: Rights, *, keep: bool) -> bool:
+        args = (client_id, rights.tenant_id, rights.device_id)
+        held = await self._store.read(messaging.holds_client_id, *args)
+        if held is None and keep:
+            return await self._store.run(messaging.claim_client_id, *args)
+        return held is not False
+
+    async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:
+        return await self._store.read(messaging.client_ids_of, tenant, device)
+
+    async def rights_of(self, tenant: TenantId, device: DeviceId) -> Rights | Refusal:
+        return await self._store.read(messaging.rights_of, tenant, device)
+
+    async def resolve(self, channel: str, tenant_name: str | None) -> Address | None:
+        found = await self._store.read(messaging.resolve, channel, tenant_name)
+        if found is None:
+            return None
+        return Address(found.channel_id, found.tenant_id, found.route, found.tenant_alias)
+
+    async def seen(self, sightings: Sequence[Sighting]) -> None:
+        await self._store.run(messaging.note_seen, sightings)
+
+
+class Delivery:
+    """Where the events of the outbox go."""
+
+    def __init__(self, parts: Parts, messages: Messages | None) -> None:
+        self._store = parts.store
+        self._messages = messages
+
+    async def __call__(self, event: Event) -> None:
+        """Deliver one; an exception means: again later."""
+        if self._messages is not None:
+            await self._messages.plane.deliver(event)
+        if event.topic == events.ACCESS_ENDED:
+            # Only now may another device use the client ids of one that was deleted.
+            await self._store.run(messaging.release_client_ids, event.tenant_id, DeviceId(event.key))

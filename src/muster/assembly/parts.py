@@ -1,0 +1,117 @@
+"""Settings become keys, a store and the first admin."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from muster.ca import masterkey, secrets
+from muster.ca.passwords import PasswordPool
+from muster.ca.secrets import Keyring
+from muster.ca.tokens import Tokens
+from muster.core import tenancy
+from muster.core.model import Instant, User
+from muster.core.ports import ANYWHERE, Is, Tx, Window
+from muster.settings import Configuration, Settings
+from muster.store import upkeep
+from muster.store.engine import AnyStore, open_store
+from muster.web.observe import json_logger
+
+KEY_FILE = "master.key"
+
+
+def clock() -> Instant:
+    """Give the time, in microseconds since 1970 UTC."""
+    return Instant(time.time_ns() // 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a running Muster is made of."""
+
+    configuration: Configuration
+    keyring: Keyring
+    tokens: Tokens
+    passwords: PasswordPool
+    store: AnyStore
+    clock: Callable[[], Instant]
+    registry: CollectorRegistry
+    log: Any
+
+    def close(self) -> None:
+        """Finish what was accepted and let go of the database."""
+        self.passwords.close()
+        self.store.close()
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Give the installation's keys: from the setting, else from the key file, made at first start."""
+    if settings.master_key is not None:
+        return Keyring(*masterkey.parse_master_keys(settings.master_key.reveal()))
+    return Keyring(*masterkey.load_or_make_master_keys(settings.data_dir / KEY_FILE))
+
+
+def database_url(settings: Settings) -> str:
+    """Give the URL of the database."""
+    if settings.database_url is not None:
+        return settings.database_url.reveal()
+    return f"sqlite:///{(settings.data_dir / 'muster.db').absolute()}"
+
+
+def prepare(configuration: Configuration) -> Parts:
+    """Make the data folder, bring the database up to date and open it."""
+    settings = configuration.settings
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    upkeep.upgrade(database_url(settings))
+    return open_parts(configuration)
+
+
+def open_parts(configuration: Configuration) -> Parts:
+    """Open what prepare made ready."""
+    settings = configuration.settings
+    keyring = keyring_of(settings)
+    url = database_url(settings)
+    return Parts(
+        configuration=configuration,
+        keyring=keyring,
+        tokens=Tokens(keyring),
+        passwords=PasswordPool(),
+        store=open_store(url, keyring, clock),
+        clock=clock,
+        registry=CollectorRegistry(),
+        log=json_logger(),
+    )
+
+
+# --- the first admin -------------------------------------------------------------------------------------
+
+
+async def first_admin(parts: Parts) -> str | None:
+    """Make the first admin of an empty installation; give the password if it was made up here."""
+    settings = parts.configuration.settings
+    if await parts.store.read(_has_admin):
+        return None
+    given = settings.admin_password
+    plain = given.reveal() if given is not None else secrets.random_key()
+    new = tenancy.NewUser(
+        username=settings.admin_username,
+        email=settings.admin_email.lower(),
+        password=await parts.passwords.hash(plain),
+        first_name="Muster",
+        last_name="Admin",
+        is_admin=True,
+    )
+    await parts.store.run(_ensure_admin, new)
+    return plain if given is None else None
+
+
+def _has_admin(tx: Tx) -> bool:
+    return bool(tx.select(User, ANYWHERE, Is("is_admin", value=True), window=Window(limit=1)))
+
+
+def _ensure_admin(tx: Tx, new: tenancy.NewUser) -> None:
+    tx.lock("first-admin")
+    if not _has_admin(tx):
+        tenancy.add_user(tx, new, actor="muster")
