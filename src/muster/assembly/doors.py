@@ -14,6 +14,9 @@ from muster.core.model import Secret, Status, TenantId
 from muster.core.throttle import Throttle
 from muster.dialects.magistrala import door as magistrala
 from muster.dialects.magistrala.options import Options as MagistralaOptions
+from muster.dialects.magistrala.problems import Problem as MagistralaProblem
+from muster.dialects.magistrala.problems import problem as magistrala_problem
+from muster.plane import http
 from muster.web import app as web
 
 
@@ -43,7 +46,7 @@ class Provisioner:
 
 def upstream_ports() -> frozenset[int]:
     """Give the ports where upstream's services listen, of all dialects."""
-    return magistrala.PORTS
+    return magistrala.PORTS | http.PORTS
 
 
 def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
@@ -52,8 +55,11 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
+    doors = [magistrala.dialect(_magistrala(parts, throttle))]
+    if messages is not None:
+        doors.append(_messages(messages))
     return web.build(
-        [magistrala.dialect(_magistrala(parts, throttle))],
+        doors,
         store=parts.store,
         tokens=parts.tokens,
         passwords=parts.passwords,
@@ -62,6 +68,20 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
         log=parts.log,
         limits=web.Limits(body=settings.max_body_bytes),
         about=web.About(version=__version__),
+    )
+
+
+def _messages(messages: Messages) -> web.Dialect:
+    """Give the door for messages: one for all dialects, with the error bodies of the newest."""
+    return web.Dialect(
+        name="messages",
+        title="Muster: messages",
+        handlers=[http.routes(messages.plane.publisher)],
+        problem=magistrala_problem,
+        problem_type=MagistralaProblem,
+        ports=http.PORTS,
+        line_end=b"\n",
+        tenant_variable="domain",
     )
 
 

@@ -22,7 +22,7 @@ from muster.core.model import (
     Tenant,
     TenantId,
 )
-from muster.core.ports import ANYWHERE, Is, OneOf, Tx
+from muster.core.ports import ANYWHERE, Condition, Is, OneOf, Order, Page, Tx, Window
 
 
 class Reason(StrEnum):
@@ -259,3 +259,14 @@ def presence_of(tx: Tx, caller: access.Caller, tenant_id: TenantId, device_ids: 
     standing = access.enter(tx, caller, tenant_id)
     readable = tx.select(Device, tenant_id, *standing.visible(Kind.DEVICE), OneOf("id", device_ids))
     return tx.select(Presence, tenant_id, OneOf("device_id", [d.id for d in readable]))
+
+
+def list_presence(tx: Tx, caller: access.Caller, tenant_id: TenantId, *, window: Window) -> Page[Presence]:
+    """List when the tenant's devices were seen, those that came last first, as far as the caller may read."""
+    visible = access.enter(tx, caller, tenant_id).visible(Kind.DEVICE)
+    conditions: list[Condition] = []
+    if visible:
+        readable = tx.select(Device, tenant_id, *visible)
+        conditions.append(OneOf("device_id", [d.id for d in readable]))
+    latest = Order("connected_at", is_descending=True)
+    return tx.page(Presence, tenant_id, *conditions, order=latest, window=window)

@@ -4,12 +4,23 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Collection
 
-from muster.core.access import Evidence, KeySecret, UserToken
+from muster.core.access import Evidence, KeySecret, UserToken, authenticate
 from muster.core.errors import Unauthenticated
 from muster.core.model import Instant, Json, UserId
 from muster.core.ports import Tokens
 from muster.web.errors import MissingToken
 from muster.web.request import AnyRequest, incoming
+
+__all__ = [
+    "Evidence",
+    "authenticate",
+    "device_key",
+    "evidence",
+    "has_token",
+    "is_bearer",
+    "of_claims",
+    "scheme_and_rest",
+]
 
 KEY_PREFIXES = ("pat_", "mk_")
 """How the secrets of personal access tokens and API keys begin."""
@@ -74,6 +85,12 @@ class Remembered:
 def has_token(request: AnyRequest) -> bool:
     """Say whether the request carries an Authorization header at all."""
     return bool(incoming(request).field(b"authorization").strip())
+
+
+def is_bearer(request: AnyRequest) -> bool:
+    """Say whether the request carries something after `Bearer`."""
+    scheme, plain = scheme_and_rest(incoming(request).field(b"authorization"))
+    return scheme == "bearer" and bool(plain)
 
 
 def of_claims(claims: dict[str, Json], kinds: Collection[int]) -> UserToken:
