@@ -243,6 +243,15 @@ async def test_a_body_that_does_not_arrive_is_given_up(sqlite_store, keyring, cl
     assert answer[0]["status"] == 400
 
 
+async def test_a_request_that_a_stop_cuts_off_is_told_so(door: Door):
+    """In the dialect's shape: whoever asked may ask again."""
+    post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
+    waiting = asyncio.create_task(door.raw(post, [b"{"], stalls=True))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert (await waiting)[0]["status"] == 503
+
+
 async def test_a_client_that_leaves_gets_nothing(door: Door):
     """Nothing is sent into the void, and the log says it left."""
     post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
