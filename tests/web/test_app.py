@@ -177,7 +177,7 @@ async def test_of_equal_names_in_an_object_the_last_holds(door: Door):
 async def test_odd_but_right_text_survives(door: Door):
     """Text that only looks like a NUL, and every plane of Unicode, come back as sent."""
     token = door.token(await door.user())
-    name = "a\\u0000b \U0001f600 ​ \u202e \x7f 12345678901234567890"
+    name = "a\\u0000b \U0001f600 \u200b \u202e \x7f 12345678901234567890"
     answer = await door("POST", "/t/notes", f"Bearer {token}", json={"name": name})
     assert (answer.status_code, answer.json()["name"]) == (201, name)
 
@@ -241,6 +241,15 @@ async def test_a_body_that_does_not_arrive_is_given_up(sqlite_store, keyring, cl
     post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
     answer = await asyncio.wait_for(door.raw(post, [b"{"], stalls=True), 10)
     assert answer[0]["status"] == 400
+
+
+async def test_a_request_that_a_stop_cuts_off_is_told_so(door: Door):
+    """In the dialect's shape: whoever asked may ask again."""
+    post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
+    waiting = asyncio.create_task(door.raw(post, [b"{"], stalls=True))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert (await waiting)[0]["status"] == 503
 
 
 async def test_a_client_that_leaves_gets_nothing(door: Door):

@@ -1,4 +1,4 @@
-"""Two small dialects that share paths, over a real store: north knows tokens and two-part errors, south keys."""
+"""Two small dialects that share paths, over a real store."""
 
 import asyncio
 import io
@@ -60,9 +60,7 @@ def add_note(tx: Tx, caller: Caller, name: str) -> Group:
         raise errors.Conflict
     if name == "secret-in-error":
         raise RuntimeError("the password is hunter2")
-    note = Group(
-        id=GroupId(tx.new_id()), tenant_id=caller.user.personal_tenant, name=name, created_at=tx.now
-    )
+    note = Group(id=GroupId(tx.new_id()), tenant_id=caller.user.personal_tenant, name=name, created_at=tx.now)
     tx.add(note)
     return note
 
@@ -235,7 +233,7 @@ async def south_view(id: str, desk: Desk) -> Rendered[dict[str, str]]:  # noqa: 
 
 
 @delete("/users/{id:str}", status_code=204)
-async def south_delete(id: str, desk: Desk) -> Rendered[None]:  # noqa: A002, ARG001
+async def south_delete(id: str, desk: Desk) -> Rendered[None]:  # noqa: A002
     """Delete a user, which only the south can."""
     return desk.answer(Reply(status=204))
 
@@ -316,6 +314,7 @@ class Door:
         self.written = io.BytesIO()
         self.tokens = Tokens(self.keyring)
         self.passwords = PasswordPool()
+        self.log = json_logger(self.written)
         self.app = app.build(
             dialects(self.unmarked),
             store=self.store,
@@ -323,7 +322,7 @@ class Door:
             passwords=self.passwords,
             clock=self.clock,
             registry=self.registry,
-            log=json_logger(self.written),
+            log=self.log,
             limits=self.limits,
             about=app.About(version="1.2.3"),
         )

@@ -4,6 +4,7 @@ Handlers are declared with Litestar. `opt={"content_type": "any" | "json" | "exa
 takes (`json`, the default with a body: the header must contain application/json).
 """
 
+import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
@@ -16,7 +17,7 @@ from litestar.exceptions import LitestarDeprecationWarning
 from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
-from muster.core.errors import MusterError, TooMany
+from muster.core.errors import MusterError, TooMany, Unavailable
 from muster.core.model import Instant
 from muster.core.ports import Passwords, Store, Tokens
 from muster.web import body
@@ -117,6 +118,9 @@ class App:
         except body.Gone:
             self._observer.answered(request, 499, perf_counter() - started)
             return
+        except asyncio.CancelledError:
+            # The server stops and waits no longer; whether the work was done, nobody can say now.
+            answer = self._problem(request, Unavailable())
         except Exception as error:  # noqa: BLE001 the one place where the unexpected becomes an answer
             answer = self._problem(request, error)
         await _send(request, answer, send)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from muster.web.request import Request
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -55,7 +56,7 @@ class Observer:
 
     def answered(self, request: Request, status: int, seconds: float) -> None:
         """Record that a request was answered; the log has the path's template, never the path."""
-        method = request.scope["method"]
+        method = request.scope["method"] if request.scope["method"] in _METHODS else "OTHER"
         key = (request.dialect, method, request.template, status)
         children = self._children.get(key) or self._child(key)
         children[0].inc()
@@ -77,7 +78,6 @@ class Observer:
         """Log an error nobody expected: where and of which kind, not its text: that may hold a secret."""
         self._log.error(
             "unexpected error",
-            method=request.scope["method"],
             route=request.template,
             request_id=request.id,
             error=_kinds(error),

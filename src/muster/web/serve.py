@@ -86,6 +86,7 @@ async def serve(
         stopping = asyncio.create_task(server.stop_with(stop))
         try:
             await server.serve()
+            await server.last_words()
         finally:
             stopping.cancel()
             for listener in listeners:
@@ -123,6 +124,11 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def last_words(self) -> None:
+        """Let the requests that ran out of time say so."""
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=1.0)
 
     async def stop_with(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -11,7 +11,8 @@ import msgspec
 from muster.core.errors import Malformed
 from muster.core.model import Instant
 from muster.core.ports import Window
-from muster.web.errors import BadLimit, BadOffset, BadQuery
+from muster.web.body import check
+from muster.web.errors import BadBody, BadLimit, BadOffset, BadQuery
 from muster.web.request import AnyRequest, incoming
 
 # --- times ---------------------------------------------------------------------------------------------
@@ -149,12 +150,22 @@ def document(request: AnyRequest, name: str) -> dict[str, Any] | None:
     value = raw(request, name)
     if not value:
         return None
-    for attempt in _READINGS:
+    for reading in _READINGS:
+        sent = reading(value).encode()
         try:
-            return msgspec.json.decode(attempt(value), type=dict[str, Any])
+            found = msgspec.json.decode(sent, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError):
             continue
+        return _checked(sent, found)
     raise BadQuery
+
+
+def _checked(sent: bytes, found: dict[str, Any]) -> dict[str, Any]:
+    try:
+        check(sent)
+    except BadBody:
+        raise BadQuery from None
+    return found
 
 
 def _unquoted(value: str) -> str:
