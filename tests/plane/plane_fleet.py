@@ -71,11 +71,14 @@ class Fleet:
         found = self.devices.get(device)
         return self._rights(found) if found is not None else Refusal(Reason.UNKNOWN)
 
-    async def claim_client_id(self, client_id: str, rights: Rights, *, keep: bool) -> bool:
-        owner = self.claims.get(client_id, rights.session)
+    async def claim_client_id(
+        self, client_id: str, tenant: TenantId, device: DeviceId, *, keep: bool
+    ) -> bool:
+        session = f"{tenant}/{device}"
+        owner = self.claims.get(client_id, session)
         if keep:
             self.claims[client_id] = owner
-        return owner == rights.session
+        return owner == session
 
     async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:
         return [name for name, owner in self.claims.items() if owner == f"{tenant}/{device}"]

@@ -1,6 +1,7 @@
 """Broker and plane on a loop of their own, so that tests speak to them from outside as devices do."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -76,6 +77,19 @@ class Station:
     def connect(self, device: FleetDevice, **how: Any) -> Device:
         port = (self.node.websocket or self.node.mqtt)[1] if how.get("transport") else self.node.mqtt[1]
         return Device(port, device.id, how.pop("password", device.secret), **how)
+
+    def raw_connack(self, device: FleetDevice, *, client_id: str, flags: int) -> int:
+        """Connect with what paho would not send; give the return code of CONNACK."""
+        fields = [
+            client_id,
+            *([device.id] if flags & 0x80 else []),
+            *([device.secret] if flags & 0x40 else []),
+        ]
+        body = b"\x00\x04MQTT\x04" + bytes([flags, 0, 60])
+        body += b"".join(len(f).to_bytes(2, "big") + f.encode() for f in fields)
+        with socket.create_connection(self.node.mqtt, timeout=5) as connection:
+            connection.sendall(b"\x10" + bytes([len(body)]) + body)
+            return connection.recv(4)[3]
 
     def deliver(self, topic: str, device: FleetDevice) -> None:
         """Have the outbox say that something changed for *device*."""
