@@ -93,11 +93,22 @@ class Station:
 
     def deliver(self, topic: str, device: FleetDevice) -> None:
         """Have the outbox say that something changed for *device*."""
+        self.run(self.plane.deliver(self._event(topic, device)))
+
+    def _event(self, topic: str, device: FleetDevice) -> Event:
         key = device.tenant if topic == events.TENANT_CLOSED else device.id
-        event = Event(
-            topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=Instant(0)
-        )
-        self.run(self.plane.deliver(event))
+        now = Instant(time.time_ns() // 1000)
+        return Event(topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=now)
+
+    def deliver_soon(self, topic: str, device: FleetDevice) -> None:
+        """As deliver, called from the loop itself."""
+        event = self._event(topic, device)
+        asyncio.ensure_future(self.plane.deliver(event), loop=self._loop)  # noqa: RUF006 the loop outlives it
+
+    def is_live(self, device: FleetDevice) -> bool:
+        """Say whether the device is seen connected; waits for it a moment."""
+        session = f"{device.tenant}/{device.id}"
+        return self.eventually(lambda: bool(self.plane.sessions.live(session)), 1)
 
     def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
         """Say whether it holds within *patience* seconds."""

@@ -201,12 +201,13 @@ class Sessions:
             del self._cut_at[old]
         for session in sessions:
             self._cut_at[session] = now
-            for live in self.live(session):
-                await self._kick(live)
+        kicks = [self._kick(live) for session in sessions for live in self.live(session)]
+        await asyncio.gather(*kicks)
 
     async def _kick(self, live: Live) -> None:
         request = msgspec.json.encode({"cid": live.cid})
-        await self._link.publish(f"$SYS.REQ.SERVER.{live.server}.KICK", request)
+        # A server that is not there any more has no connections to end either.
+        await self._link.request(f"$SYS.REQ.SERVER.{live.server}.KICK", request)
         self._meters.cuts.inc()
 
     def _kept(self, client_id: str, _: Mapping[str, int]) -> None:
