@@ -1,9 +1,17 @@
 """Fixtures of the room: one broker for most tests, because each test uses devices and channels of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from plane_station import Station
+
+
+@pytest.fixture
+def when_done() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Give what has an act done after the test."""
+    with ExitStack() as stack:
+        yield lambda act: stack.callback(act) and None
 
 
 @pytest.fixture(scope="session")

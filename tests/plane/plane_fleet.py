@@ -1,6 +1,7 @@
 """A fleet in memory: the ports of the room, answered as the core answers them, without a database."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from muster.core.messaging import ChannelRight, Reason, Refusal, Rights
@@ -34,6 +35,8 @@ class Fleet:
         self.claims: dict[str, str] = {}
         self.sightings: list[Sighting] = []
         self.logins: list[Login] = []
+        self.delay: dict[str, Callable[[], None]] = {}
+        """What happens once while the device's rights are being read."""
 
     def channel(
         self, name: str, tenant: str = "t1", *, route: str | None = None, alias: str | None = None
@@ -64,6 +67,11 @@ class Fleet:
         device = self.devices.get(login.username)
         if device is None:
             return Refusal(Reason.UNKNOWN)
+        if (act := self.delay.pop(device.id, None)) is not None:
+            rights = self._rights(device)
+            act()
+            await asyncio.sleep(0.2)
+            return rights
         is_known = login.certificate_der == device.id.encode() or login.password == Secret(device.secret)
         return self._rights(device) if is_known else Refusal(Reason.WRONG_SECRET)
 
@@ -71,11 +79,14 @@ class Fleet:
         found = self.devices.get(device)
         return self._rights(found) if found is not None else Refusal(Reason.UNKNOWN)
 
-    async def claim_client_id(self, client_id: str, rights: Rights, *, keep: bool) -> bool:
-        owner = self.claims.get(client_id, rights.session)
+    async def claim_client_id(
+        self, client_id: str, tenant: TenantId, device: DeviceId, *, keep: bool
+    ) -> bool:
+        session = f"{tenant}/{device}"
+        owner = self.claims.get(client_id, session)
         if keep:
             self.claims[client_id] = owner
-        return owner == rights.session
+        return owner == session
 
     async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:
         return [name for name, owner in self.claims.items() if owner == f"{tenant}/{device}"]

@@ -1,6 +1,7 @@
 """Broker and plane on a loop of their own, so that tests speak to them from outside as devices do."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -77,13 +78,37 @@ class Station:
         port = (self.node.websocket or self.node.mqtt)[1] if how.get("transport") else self.node.mqtt[1]
         return Device(port, device.id, how.pop("password", device.secret), **how)
 
+    def raw_connack(self, device: FleetDevice, *, client_id: str, flags: int) -> int:
+        """Connect with what paho would not send; give the return code of CONNACK."""
+        fields = [
+            client_id,
+            *([device.id] if flags & 0x80 else []),
+            *([device.secret] if flags & 0x40 else []),
+        ]
+        body = b"\x00\x04MQTT\x04" + bytes([flags, 0, 60])
+        body += b"".join(len(f).to_bytes(2, "big") + f.encode() for f in fields)
+        with socket.create_connection(self.node.mqtt, timeout=5) as connection:
+            connection.sendall(b"\x10" + bytes([len(body)]) + body)
+            return connection.recv(4)[3]
+
     def deliver(self, topic: str, device: FleetDevice) -> None:
         """Have the outbox say that something changed for *device*."""
+        self.run(self.plane.deliver(self._event(topic, device)))
+
+    def _event(self, topic: str, device: FleetDevice) -> Event:
         key = device.tenant if topic == events.TENANT_CLOSED else device.id
-        event = Event(
-            topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=Instant(0)
-        )
-        self.run(self.plane.deliver(event))
+        now = Instant(time.time_ns() // 1000)
+        return Event(topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=now)
+
+    def deliver_soon(self, topic: str, device: FleetDevice) -> None:
+        """As deliver, called from the loop itself."""
+        event = self._event(topic, device)
+        asyncio.ensure_future(self.plane.deliver(event), loop=self._loop)  # noqa: RUF006 the loop outlives it
+
+    def is_live(self, device: FleetDevice) -> bool:
+        """Say whether the device is seen connected; waits for it a moment."""
+        session = f"{device.tenant}/{device.id}"
+        return self.eventually(lambda: bool(self.plane.sessions.live(session)), 1)
 
     def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
         """Say whether it holds within *patience* seconds."""

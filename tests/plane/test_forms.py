@@ -18,7 +18,7 @@ def names(channel: str) -> dict[str, str]:
 def test_a_message_in_either_form_arrives_once_at_a_reader_of_either(
     station: Station, sent: str, read: str, qos: int
 ):
-    """Sent right after the SUBACK, it arrives under the reader's form, with the QoS it was sent and read with."""
+    """Sent right after the SUBACK, it arrives under the reader's form, with the QoS of both."""
     channel = f"forms-{sent}-{read}-{qos}"
     writer = station.fleet.device(f"w-{channel}", **{channel: PUBLISH})
     reader = station.fleet.device(f"r-{channel}", **{channel: SUBSCRIBE})

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 
 from muster.core.errors import MusterError, Unavailable
 from muster.core.messaging import Reason, Refusal, Rights
-from muster.core.model import Secret
+from muster.core.model import DeviceId, Secret, TenantId
 from muster.plane.admitted import ADMITTED, write_admitted
 from muster.plane.config import ANSWER_BYTES, DEVICES
 from muster.plane.keys import Signer, is_signed, server_key, split_token
@@ -29,7 +29,6 @@ from muster.plane.tickets import USERNAME, Ticket, Tickets
 log = structlog.get_logger("muster.login")
 _QUESTION = "$SYS.REQ.USER.AUTH"
 _MADE_UP = re.compile(r"[0-9A-Za-z]{22}")
-"""Client ids of the form the broker makes up for devices that send none."""
 _REMEMBERED = 100_000
 
 
@@ -48,10 +47,15 @@ class Login:
 Authorise = Callable[[Login], Awaitable[Rights | Refusal]]
 
 
+def looks_made_up(client_id: str) -> bool:
+    """Say whether the broker may have made the client id up, for a device that sent none."""
+    return _MADE_UP.fullmatch(client_id) is not None
+
+
 class ClaimClientId(Protocol):
     """Says whether a session may use an MQTT client id: its own, or nobody's yet."""
 
-    async def __call__(self, client_id: str, rights: Rights, *, keep: bool) -> bool:
+    async def __call__(self, client_id: str, tenant_id: TenantId, device_id: DeviceId, *, keep: bool) -> bool:
         """Say it; with *keep* the id is the session's from now on."""
 
 
@@ -186,11 +190,12 @@ class Callout:
         if self._claimed.get(client_id) == rights.session:
             self._claimed.move_to_end(client_id)
             return True
-        is_made_up = _MADE_UP.fullmatch(client_id) is not None
+        is_made_up = looks_made_up(client_id)
         if is_made_up and self._owner_of(client_id) not in {None, rights.session}:
             return False
-        # What the broker makes up at each connect is not worth a row; but a device may have chosen it.
-        if not await self._claim(client_id, rights, keep=not is_made_up):
+        # What the broker makes up at each connect is not worth a row; but a device may have chosen it,
+        # then it is claimed as soon as the broker keeps a session by it (Sessions).
+        if not await self._claim(client_id, rights.tenant_id, rights.device_id, keep=not is_made_up):
             return False
         if not is_made_up:
             self._claimed[client_id] = rights.session

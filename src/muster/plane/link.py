@@ -8,6 +8,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from muster.core.errors import Unavailable
 from muster.plane.keys import Keys
@@ -86,10 +87,12 @@ class Link:
         except NatsError as error:
             raise Unavailable("the broker is away") from error
 
-    async def request(self, subject: str, payload: bytes = b"", *, patience: float = 2) -> bytes:
-        """Ask and give the first answer. Unavailable without one within *patience* seconds."""
+    async def request(self, subject: str, payload: bytes = b"", *, patience: float = 2) -> bytes | None:
+        """Ask and give the first answer, None if nobody is there to ask. Unavailable without one in time."""
         try:
             return bytes((await self.client.request(subject, payload, timeout=patience)).data)
+        except NoRespondersError:
+            return None
         except (NatsError, TimeoutError) as error:
             raise Unavailable("the broker does not answer") from error
 

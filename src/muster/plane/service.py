@@ -65,6 +65,7 @@ class Plane:
             doors=doors,
             client_ids=ports.client_ids,
             rights_of=ports.rights_of,
+            claim_client_id=ports.claim_client_id,
             seen=ports.seen if leads else None,
             on_gone=lambda live: records.gone(live.client_id),
         )

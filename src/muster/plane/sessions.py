@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, Instant, TenantId
 from muster.plane.admitted import ADMITTED, Admitted, read_admitted
+from muster.plane.callout import ClaimClientId, looks_made_up
 from muster.plane.config import DEVICES
 from muster.plane.evict import evict
 from muster.plane.link import Link
@@ -100,6 +101,7 @@ class Sessions:
         doors: Sequence[tuple[str, int]],
         client_ids: Callable[[TenantId, DeviceId], Awaitable[Sequence[str]]],
         rights_of: Callable[[TenantId, DeviceId], Awaitable[Rights | Refusal]],
+        claim_client_id: ClaimClientId,
         seen: Callable[[Sequence[Sighting]], Awaitable[None]] | None = None,
         on_gone: Callable[[Live], None] = lambda _: None,
     ) -> None:
@@ -115,6 +117,7 @@ class Sessions:
         self._doors = doors
         self._client_ids = client_ids
         self._rights_of = rights_of
+        self._claim = claim_client_id
         self._seen = seen
         self._on_gone = on_gone
         self._live: dict[tuple[str, int], Live] = {}
@@ -128,6 +131,7 @@ class Sessions:
         link.on_message(f"$SYS.ACCOUNT.{DEVICES}.DISCONNECT", self._went)
         link.on_up(self._recount)
         callout.on_message(ADMITTED, self._admitted)
+        records.watch(self._kept)
 
     def owner_of(self, client_id: str) -> str | None:
         """Tell whose live session has this MQTT client id."""
@@ -185,13 +189,24 @@ class Sessions:
             del self._cut_at[old]
         for session in sessions:
             self._cut_at[session] = now
-            for live in self.live(session):
-                await self._kick(live)
+        kicks = [self._kick(live) for session in sessions for live in self.live(session)]
+        await asyncio.gather(*kicks)
 
     async def _kick(self, live: Live) -> None:
         request = msgspec.json.encode({"cid": live.cid})
-        await self._link.publish(f"$SYS.REQ.SERVER.{live.server}.KICK", request)
+        # A server that is not there any more has no connections to end either.
+        await self._link.request(f"$SYS.REQ.SERVER.{live.server}.KICK", request)
         self._meters.cuts.inc()
+
+    def _kept(self, client_id: str, _: Mapping[str, int]) -> None:
+        """Claim an id that was not worth it at login, now that a session is kept by it."""
+        owner = self._owner.get(client_id)
+        if owner is not None and looks_made_up(client_id) and self._records.is_kept(client_id):
+            tenant, device = owner.split("/", 1)
+            self._link.spawn(self._claim_for(client_id, TenantId(tenant), DeviceId(device)))
+
+    async def _claim_for(self, client_id: str, tenant: TenantId, device: DeviceId) -> None:
+        await self._claim(client_id, tenant, device, keep=True)
 
     async def _admitted(self, message: Msg) -> None:
         """Note where a device really comes from: through the TLS front the broker sees the front alone."""
