@@ -72,7 +72,7 @@ class Anchor:
     not_after: Instant | None = None
     """None: no limit is known. With a certificate its own validity counts."""
     is_own: bool = False
-    """Ours: only then does a SAN URI `urn:muster:…` name a device."""
+    """Ours: only then does a SAN URI `https://muster.internal/…` name a device."""
 
 
 def own_anchor(ca: Authority) -> Anchor:
