@@ -164,6 +164,7 @@ def refused_imports():
             good.key,
             CaRefused,
         ),
+        "damaged root": (Foreign(key=good.key, key_usage=SIGNS, by=other.key), good.key, CaRefused),
         "weak key": (Foreign(key=weak, key_usage=SIGNS), weak, WeakKey),
     }
 

@@ -48,7 +48,7 @@ def test_a_leaf_names_its_device():
     certificate = parsed(leaf(tenant="acme", device="pump-1").certificate)
     assert certificate.subject.rfc4514_string() == "CN=pump-1,O=acme"
     names = extension(certificate, x509.SubjectAlternativeName).value
-    assert [name.value for name in names] == ["urn:muster:acme:device:pump-1"]
+    assert [name.value for name in names] == ["https://muster.internal/acme/devices/pump-1"]
 
 
 def test_a_leaf_is_for_clients_only():
@@ -170,7 +170,7 @@ def test_operators_may_add_names():
     certificate = parsed(leaf(names=["pump.example", "10.0.0.1"]).certificate)
     names = extension(certificate, x509.SubjectAlternativeName).value
     assert [str(name.value) for name in names] == [
-        "urn:muster:acme:device:pump-1",
+        "https://muster.internal/acme/devices/pump-1",
         "pump.example",
         "10.0.0.1",
     ]
@@ -255,7 +255,9 @@ def test_a_request_chooses_nothing_but_its_key():
     """Names, CA bit and purposes in it go nowhere."""
     wishes = [
         x509.BasicConstraints(ca=True, path_length=None),
-        x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:muster:acme:device:other")]),
+        x509.SubjectAlternativeName(
+            [x509.UniformResourceIdentifier("https://muster.internal/acme/devices/other")]
+        ),
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
     ]
     request = read_csr(csr(name="other", extensions=wishes).public_bytes(Encoding.PEM))
@@ -264,7 +266,7 @@ def test_a_request_chooses_nothing_but_its_key():
     assert not extension(certificate, x509.BasicConstraints).value.ca
     assert list(extension(certificate, x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     names = extension(certificate, x509.SubjectAlternativeName).value
-    assert [name.value for name in names] == ["urn:muster:acme:device:pump-1"]
+    assert [name.value for name in names] == ["https://muster.internal/acme/devices/pump-1"]
 
 
 def test_openssl_requests_are_read(tmp_path):

@@ -73,7 +73,7 @@ def test_our_own_leaf_names_its_device():
         issued.spki_sha256,
     )
     assert (found.not_before, found.not_after) == (issued.not_before, issued.not_after)
-    assert found.uris == ("urn:muster:acme:device:pump-1",)
+    assert found.uris == ("https://muster.internal/acme/devices/pump-1",)
     assert found.anchor == OWN
     assert found.issuer_der == issuing().certificate.subject.public_bytes()
 
@@ -115,10 +115,12 @@ def test_an_intermediate_itself_may_be_trusted():
 
 def test_a_foreign_ca_never_names_our_devices():
     """Its SAN URI may say what it likes."""
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:muster:acme:device:pump-1")])
+    names = x509.SubjectAlternativeName(
+        [x509.UniformResourceIdentifier("https://muster.internal/acme/devices/pump-1")]
+    )
     found = verify(CA.sign(extensions=[(names, False)]))
     assert found.device is None
-    assert found.uris == ("urn:muster:acme:device:pump-1",)
+    assert found.uris == ("https://muster.internal/acme/devices/pump-1",)
 
 
 def test_no_extended_usage_means_any():

@@ -9,11 +9,12 @@ from secrets import randbits
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from muster.ca.keys import (
+    UNREADABLE,
     KeyKind,
     PrivateKey,
     PublicKey,
@@ -262,28 +263,31 @@ def import_authority(
 
 
 def read_certificates(pem: str | bytes) -> list[x509.Certificate]:
-    """Read one or more PEM certificates, at most 256 KiB; Malformed if there is none."""
+    """Read one or more PEM certificates, at most 256 KiB; Malformed if there is none or one is damaged."""
     data = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
     if len(data) > _MAX_PEM:
         raise Malformed("the certificates are larger than 256 KiB")
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError:
+        certificates = x509.load_pem_x509_certificates(data)
+        for each in certificates:
+            _ = each.subject, each.issuer, each.extensions  # they are parsed when first looked at
+    except UNREADABLE:
         raise Malformed("there is no readable PEM certificate") from None
+    return certificates
 
 
 def public_key_of(certificate: x509.Certificate) -> PublicKey:
     """Give the certified key; WeakKey if it is weak or of an unknown kind."""
     try:
         return check_public_key(certificate.public_key())
-    except (UnsupportedAlgorithm, ValueError):
+    except UNREADABLE:
         raise WeakKey from None
 
 
 def _belongs(certificate: x509.Certificate, key: PrivateKey) -> bool:
     try:
         return certificate.public_key() == key.public_key()
-    except (UnsupportedAlgorithm, ValueError):
+    except UNREADABLE:
         return False
 
 
@@ -303,13 +307,15 @@ def _chain_above(certificate: x509.Certificate, others: list[x509.Certificate]) 
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
 
 def _check_ca(certificate: x509.Certificate, now: datetime) -> None:
     public_key_of(certificate)
+    if certificate.subject == certificate.issuer and not _is_issued_by(certificate, certificate):
+        raise CaRefused("the root's signature is wrong; the certificate is damaged")
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise CaRefused("the CA certificate is not valid at this time")
     constraints = _extension(certificate, x509.BasicConstraints)
@@ -332,7 +338,7 @@ def _extension(certificate: x509.Certificate, kind: type[X]) -> X | None:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         raise CaRefused("the extensions of the CA certificate cannot be read") from None
 
 

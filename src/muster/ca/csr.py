@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from muster.ca.keys import PublicKey, WeakKey, check_public_key, spki_sha256
+from muster.ca.keys import UNREADABLE, PublicKey, WeakKey, check_public_key, spki_sha256
 from muster.core.errors import Malformed
 
 MAX_CSR = 16 * 1024
@@ -32,17 +32,17 @@ def read_csr(data: str | bytes) -> Csr:
     request = _load(data.encode("utf-8", "replace") if isinstance(data, str) else data)
     try:
         public_key = check_public_key(request.public_key())
-        is_proven = request.is_signature_valid
+        is_proven, subject = request.is_signature_valid, request.subject.public_bytes()
     except UnsupportedAlgorithm:
         raise WeakKey("the request is signed by, or for, an unknown kind of key") from None
-    except (ValueError, TypeError):
-        raise Malformed("the key in the signing request cannot be read") from None
+    except UNREADABLE:
+        raise Malformed("the signing request cannot be read") from None
     if not is_proven:
         raise Malformed("the signing request is not signed by its own key")
     return Csr(
         public_key=public_key,
         spki_sha256=spki_sha256(public_key),
-        subject_der=request.subject.public_bytes(),
+        subject_der=subject,
     )
 
 
@@ -52,7 +52,7 @@ def _load(data: bytes) -> x509.CertificateSigningRequest:
     try:
         is_plain = data.startswith(b"\x30") or _PEM in data
         return _load_plain(data if is_plain else b64decode(b"".join(data.split()), validate=True))
-    except (ValueError, Base64Error, UnsupportedAlgorithm):
+    except (*UNREADABLE, Base64Error):
         raise Malformed("the signing request is neither PEM nor DER nor Base64 of them") from None
 
 

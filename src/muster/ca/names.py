@@ -14,17 +14,22 @@ from muster.core.errors import Malformed
 MAX_NAME = 64
 """The upper bound of common and organization names (RFC 5280, appendix A.1), in bytes of UTF-8."""
 
-_URN = re.compile(r"urn:muster:([^:]+):device:([^:]+)")
+# A URN would be the obvious form, but linters (pkilint) take only URLs with a dotted host for valid.
+# `.internal` is reserved for private use and resolves nowhere.
+_IDENTITY = re.compile(r"https://muster\.internal/([^/]+)/devices/([^/]+)")
 
 
 def device_uri(tenant_id: str, device_id: str) -> str:
-    """Give the SAN URI that is a device's identity: `urn:muster:<tenant>:device:<id>`, percent-encoded."""
-    return f"urn:muster:{quote(tenant_id, safe='')}:device:{quote(device_id, safe='')}"
+    """Give the SAN URI that is a device's identity: `https://muster.internal/<tenant>/devices/<id>`.
+
+    Tenant and id are percent-encoded (RFC 3986). It is a name; nothing answers there.
+    """
+    return f"https://muster.internal/{quote(tenant_id, safe='')}/devices/{quote(device_id, safe='')}"
 
 
 def read_device_uri(uri: str) -> tuple[str, str] | None:
     """Give the tenant and device a SAN URI names; None if it is not exactly what device_uri writes."""
-    match = _URN.fullmatch(uri)
+    match = _IDENTITY.fullmatch(uri)
     if match is None:
         return None
     tenant_id, device_id = unquote(match[1]), unquote(match[2])

@@ -7,14 +7,13 @@ from functools import lru_cache
 from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, Hash, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from muster.ca.authority import Authority, moment, serial_text
 from muster.ca.der import BIT_STRING, SEQUENCE, content_of, elements
-from muster.ca.keys import signing_hash, spki_der
+from muster.ca.keys import UNREADABLE, signing_hash, spki_der
 from muster.ca.revocation import RevocationReason, Revoked
 from muster.core.errors import Malformed, NotFound
 from muster.core.model import Instant
@@ -65,7 +64,7 @@ def read_question(data: bytes, authorities: Iterable[Authority]) -> Question:
         request = ocsp.load_der_ocsp_request(data)
         function, nonce = request.hash_algorithm, _nonce(request)
         name_hash, key_hash, number = request.issuer_name_hash, request.issuer_key_hash, request.serial_number
-    except (ValueError, NotImplementedError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except (*UNREADABLE, NotImplementedError):
         raise Malformed("the OCSP request cannot be read") from None
     if not isinstance(function, _FUNCTIONS) or number <= 0:
         raise Malformed("the OCSP request cannot be read")

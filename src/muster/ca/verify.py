@@ -13,7 +13,6 @@ from hashlib import sha256
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import MD5, SHA1, SHA224, SHA256
@@ -23,7 +22,7 @@ from OpenSSL import crypto
 
 from muster.ca.authority import Authority, moment, serial_text
 from muster.ca.dn import dn_text
-from muster.ca.keys import WeakKey, check_public_key, spki_der, spki_sha256
+from muster.ca.keys import UNREADABLE, WeakKey, check_public_key, spki_der, spki_sha256
 from muster.ca.names import read_device_uri
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import Instant
@@ -73,7 +72,7 @@ class Anchor:
     not_after: Instant | None = None
     """None: no limit is known. With a certificate its own validity counts."""
     is_own: bool = False
-    """Ours: only then does a SAN URI `urn:muster:…` name a device."""
+    """Ours: only then does a SAN URI `https://muster.internal/…` name a device."""
 
 
 def own_anchor(ca: Authority) -> Anchor:
@@ -85,21 +84,21 @@ def anchor(certificate: bytes, *, tag: str, is_own: bool = False) -> Anchor:
     """Trust a CA certificate (DER); Malformed or WeakKey if it cannot be one."""
     try:
         parsed = x509.load_der_x509_certificate(certificate)
-        key = check_public_key(parsed.public_key())
         constraints = _extension(parsed, x509.BasicConstraints)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        found = Anchor(
+            tag=tag,
+            subject_der=parsed.subject.public_bytes(),
+            spki_der=spki_der(check_public_key(parsed.public_key())),
+            certificate=certificate,
+            not_before=_instant(parsed.not_valid_before_utc),
+            not_after=_instant(parsed.not_valid_after_utc),
+            is_own=is_own,
+        )
+    except UNREADABLE:
         raise Malformed("the CA certificate cannot be read") from None
     if constraints is None or not constraints.ca:
         raise Malformed("the certificate is not one of a CA")
-    return Anchor(
-        tag=tag,
-        subject_der=parsed.subject.public_bytes(),
-        spki_der=spki_der(key),
-        certificate=certificate,
-        not_before=_instant(parsed.not_valid_before_utc),
-        not_after=_instant(parsed.not_valid_after_utc),
-        is_own=is_own,
-    )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,15 +164,7 @@ def _malformed() -> Iterator[None]:
     """The libraries read lazily and raise several things for what is no certificate."""
     try:
         yield
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        crypto.Error,
-        Malformed,
-    ):
+    except (*UNREADABLE, crypto.Error, Malformed):
         raise ChainRefused(Reason.MALFORMED) from None
     finally:
         Binding.lib.ERR_clear_error()  # what OpenSSL leaves behind would be blamed on the next TLS call
@@ -235,7 +226,7 @@ def _check_strength(certificate: x509.Certificate) -> None:
     try:
         check_public_key(certificate.public_key())
         function = certificate.signature_hash_algorithm
-    except (WeakKey, UnsupportedAlgorithm, ValueError):
+    except (WeakKey, *UNREADABLE):
         raise ChainRefused(Reason.WEAK) from None
     if isinstance(function, MD5 | SHA1 | SHA224):
         raise ChainRefused(Reason.WEAK)
@@ -287,7 +278,7 @@ def _stand_in(trusted: Anchor, subject: bytes, issuer: bytes, serial: int) -> x5
     """OpenSSL trusts certificates, not keys: wrap the key in one with the name its holder issues under."""
     try:
         key = check_public_key(load_der_public_key(trusted.spki_der))
-    except (WeakKey, ValueError, UnsupportedAlgorithm):
+    except (WeakKey, *UNREADABLE):
         raise ChainRefused(Reason.WEAK) from None
     start = moment(trusted.not_before) if trusted.not_before else _ALWAYS[0]
     end = moment(trusted.not_after) if trusted.not_after else _ALWAYS[1]
