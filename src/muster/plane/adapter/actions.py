@@ -31,6 +31,8 @@ class CloseReason(Enum):
     SLOW = "no CONNECT in time"
     SILENT = "keep alive ran out"
     FAILED = "a message failed"
+    CUT = "cut"
+    LOST = "connection lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,6 +225,11 @@ class Session:
             self._close(CloseReason.SILENT)
         return self._take()
 
+    def cut(self) -> list[Action]:
+        """End it now: the device lost its rights, or the adapter stops. Nothing more is read."""
+        self._close(CloseReason.CUT)
+        return self._take()
+
     def closed(self) -> list[Action]:
         """The connection is gone, whoever ended it: release commands, tell the applications."""
         self._state = _State.CLOSED
