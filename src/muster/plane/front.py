@@ -7,7 +7,7 @@ splices bytes to the broker's plain port.
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
@@ -21,7 +21,7 @@ from muster.plane.adapter.packets import (
     encode,
 )
 from muster.plane.arrivals import Arrival, Doorkeeper, Refusal
-from muster.plane.listener import Listener, Seat, SocketLimits
+from muster.plane.listener import Line, Listener, Seat, SocketLimits
 from muster.web.tls import ClientTls, ServerTls, client_tls
 
 _log = structlog.get_logger("muster.plane.front")
@@ -78,27 +78,21 @@ class Front:
         self._sides.discard(side)
 
 
-class _Side(asyncio.Protocol):
+class _Side(Line):
     """One end of the splice: what arrives goes to the other end, and a full end stops the other one."""
 
-    __slots__ = ("_goodbye", "_is_leaving", "_loop", "_other", "_transport")
+    __slots__ = ("_other",)
 
     def __init__(self, goodbye: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._goodbye = goodbye
-        self._transport: asyncio.Transport | None = None
+        super().__init__(goodbye)
         self._other: _Side | None = None
-        self._is_leaving = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._other is not None and not self._is_leaving:
             self._other.write(data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._transport = None
+        super().connection_lost(_exc)
         other, self._other = self._other, None
         if other is not None:
             other.leave()
@@ -110,40 +104,6 @@ class _Side(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._other is not None:
             self._other.read(True)
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None and not self._is_leaving:
-            self._transport.write(data)
-
-    def read(self, wanted: bool) -> None:
-        """Read from this end or let its sender wait."""
-        if self._transport is None or self._is_leaving or self._transport.is_closing():
-            return
-        if wanted:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
-
-    def leave(self) -> None:
-        """Send what is buffered, say goodbye and close; whoever does not answer in time is cut.
-
-        A plain socket is closed by halves: closing it with bytes unread would reset the connection, and the
-        peer might lose what was sent before.
-        """
-        transport = self._transport
-        if transport is None or self._is_leaving or transport.is_closing():
-            return
-        self._is_leaving = True
-        if transport.can_write_eof():
-            transport.write_eof()
-            transport.resume_reading()
-        else:
-            transport.close()
-        self._loop.call_later(self._goodbye, self.abort)
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class _BrokerSide(_Side):
@@ -243,7 +203,7 @@ class _DeviceSide(_Side):
     async def _splice(self, first: bytes) -> None:
         host, port = self._front.broker
         _, broker = await self._loop.create_connection(lambda: _BrokerSide(self, self._goodbye), host, port)
-        if self._transport is None or self._is_leaving:
+        if self.is_leaving:
             broker.leave()  # the device left meanwhile
             return
         self._other = broker

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -53,6 +53,65 @@ class Seat:
             self._taken = False
             self.known()
             self._listener.left()
+
+
+class Line(asyncio.Protocol):
+    """A connection that ends politely: what is buffered is sent, and nobody waits for ever."""
+
+    __slots__ = ("_goodbye", "_is_leaving", "_loop", "_transport")
+
+    def __init__(self, goodbye: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._goodbye = goodbye
+        self._transport: asyncio.Transport | None = None
+        self._is_leaving = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._transport = None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_leaving or self._transport is None
+
+    def write(self, data: bytes) -> None:
+        """Send, unless the connection is ending."""
+        if self._transport is not None and not self._is_leaving:
+            self._transport.write(data)
+
+    def read(self, is_wanted: bool) -> None:
+        """Read from the peer or let it wait."""
+        if self._transport is None or self._is_leaving or self._transport.is_closing():
+            return
+        if is_wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def leave(self) -> None:
+        """Send what is buffered, say goodbye and close; a peer that does not answer in time is cut.
+
+        A plain socket is closed by halves: closing it with bytes unread would reset the connection, and the
+        peer might lose what was sent before.
+        """
+        transport = self._transport
+        if transport is None or self._is_leaving or transport.is_closing():
+            return
+        self._is_leaving = True
+        if transport.can_write_eof():
+            transport.write_eof()
+            transport.resume_reading()
+        else:
+            transport.close()
+        self._loop.call_later(self._goodbye, self.abort)
+
+    def abort(self) -> None:
+        """Close now, whatever is lost."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Listener:
