@@ -55,7 +55,8 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    doors = [magistrala.dialect(_magistrala(parts, throttle))]
+    more = [] if messages is None else [http.domain_routes(messages.plane.publisher)]
+    doors = [magistrala.dialect(_magistrala(parts, throttle), more)]
     if messages is not None:
         doors.append(_messages(messages))
     return web.build(
@@ -76,7 +77,7 @@ def _messages(messages: Messages) -> web.Dialect:
     return web.Dialect(
         name="messages",
         title="Muster: messages",
-        handlers=[http.routes(messages.plane.publisher)],
+        handlers=[http.adapter_routes(messages.plane.publisher)],
         problem=magistrala_problem,
         problem_type=MagistralaProblem,
         ports=http.PORTS,

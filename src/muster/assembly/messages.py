@@ -155,11 +155,12 @@ class _Answers:
             self._throttle.failed(key, self._clock())
         return answer
 
-    async def claim_client_id(self, client_id: str, rights: Rights, *, keep: bool) -> bool:
-        args = (client_id, rights.tenant_id, rights.device_id)
-        held = await self._store.read(messaging.holds_client_id, *args)
+    async def claim_client_id(
+        self, client_id: str, tenant: TenantId, device: DeviceId, *, keep: bool
+    ) -> bool:
+        held = await self._store.read(messaging.holds_client_id, client_id, tenant, device)
         if held is None and keep:
-            return await self._store.run(messaging.claim_client_id, *args)
+            return await self._store.run(messaging.claim_client_id, client_id, tenant, device)
         return held is not False
 
     async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:

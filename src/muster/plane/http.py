@@ -260,20 +260,24 @@ async def get_presence(request: AnyRequest, domain: str, client: str, desk: Desk
     return await desk.read(request, _one, TenantId(domain), client, reply=shown)
 
 
-def routes(publisher: Publisher) -> Router:
-    """Give the routes of messages."""
+_ADAPTER = [publish, publish_below, publish_in_domain, publish_in_domain_below]
+_IN_DOMAINS = [last_messages, list_presence, get_presence]
+
+
+def adapter_routes(publisher: Publisher) -> Router:
+    """Give the routes by which devices publish; they belong to no dialect."""
+    return _router(publisher, _ADAPTER)
+
+
+def domain_routes(publisher: Publisher) -> Router:
+    """Give the routes by which users look at messages and devices; they go with the Magistrala door."""
+    return _router(publisher, _IN_DOMAINS)
+
+
+def _router(publisher: Publisher, handlers: list[Any]) -> Router:
     door = Door(publisher)
 
     def given() -> Door:
         return door
 
-    handlers = [
-        publish,
-        publish_below,
-        publish_in_domain,
-        publish_in_domain_below,
-        last_messages,
-        list_presence,
-        get_presence,
-    ]
     return Router("/", route_handlers=handlers, dependencies={"door": Provide(given, sync_to_thread=False)})

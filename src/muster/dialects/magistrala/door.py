@@ -1,5 +1,7 @@
 """The Magistrala door as a whole: its routes, its errors, and the signs of its requests."""
 
+from collections.abc import Sequence
+
 from litestar import Router
 from litestar.di import Provide
 
@@ -13,8 +15,8 @@ PORTS = frozenset({*range(9001, 9007), 9013, 9016, 9019, 8008})
 """Where upstream's services listen (spec 0)."""
 
 
-def dialect(options: Options) -> Dialect:
-    """Give the door with the operator's decisions in it."""
+def dialect(options: Options, more: Sequence[Router] = ()) -> Dialect:
+    """Give the door with the operator's decisions in it, and with *more* routes of the same API."""
 
     def given() -> Options:
         return options
@@ -25,7 +27,7 @@ def dialect(options: Options) -> Dialect:
     return Dialect(
         name="magistrala",
         title="Muster: Magistrala API",
-        handlers=[routes],
+        handlers=[routes, *more],
         problem=problem,
         problem_type=Problem,
         ports=PORTS,
