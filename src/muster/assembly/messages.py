@@ -156,11 +156,11 @@ class _Answers:
         return answer
 
     async def claim_client_id(
-        self, client_id: str, tenant: TenantId, device: DeviceId, *, keep: bool
+        self, client_id: str, tenant_id: TenantId, device_id: DeviceId, *, keep: bool
     ) -> bool:
-        held = await self._store.read(messaging.holds_client_id, client_id, tenant, device)
+        held = await self._store.read(messaging.holds_client_id, client_id, tenant_id, device_id)
         if held is None and keep:
-            return await self._store.run(messaging.claim_client_id, client_id, tenant, device)
+            return await self._store.run(messaging.claim_client_id, client_id, tenant_id, device_id)
         return held is not False
 
     async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:
