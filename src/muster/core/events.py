@@ -14,6 +14,9 @@ TENANT_CLOSED = "tenant.closed"
 USER_CHANGED = "user.changed"
 """What other processes remember of the user is void. Key: the user's id."""
 
+CERTIFICATE_EXPIRING = "certificate.expiring"
+"""A certificate ends soon. Key: the device's id; payload: the serial."""
+
 
 def _emit(tx: Tx, topic: str, tenant_id: str, keys: Iterable[str], payload: Json = None) -> None:
     events = [
@@ -42,3 +45,8 @@ def tenant_closed(tx: Tx, tenant_id: str) -> None:
 def user_changed(tx: Tx, user_id: str) -> None:
     """Have what is remembered of the user forgotten."""
     _emit(tx, USER_CHANGED, "", [user_id])
+
+
+def certificate_expiring(tx: Tx, tenant_id: str, device_id: str, serial: str) -> None:
+    """Have it announced that a certificate ends soon."""
+    _emit(tx, CERTIFICATE_EXPIRING, tenant_id, [device_id], {"serial": serial})

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
+from muster.core.certificates import CertificateRequest, Issued
 from muster.core.model import Event, Flow, Instant, Json, TenantId
 
 N = TypeVar("N")
@@ -235,6 +236,17 @@ class Sealer(Protocol):
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Decrypt what seal made."""
+
+
+class Signer(Protocol):
+    """Signs certificates with a CA of our own; nothing here waits for anybody."""
+
+    @property
+    def ca_bundle(self) -> str:
+        """The CA certificates that verify what is issued, PEM, root first."""
+
+    def issue(self, tenant_id: str, device_id: str, asked: CertificateRequest, now: Instant) -> Issued:
+        """Sign a device's certificate. Malformed for a bad CSR, key or lifetime; Unavailable without a CA."""
 
 
 class Passwords(Protocol):
