@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from muster.ca.authorities import Authorities
 from muster.ca.authority import (
     Authority,
     CaRefused,
@@ -19,7 +20,7 @@ from muster.ca.authority import (
 )
 from muster.ca.keys import KeyKind, WeakKey, key_pem, make_key
 from muster.ca.secrets import Keyring
-from muster.core.errors import Malformed
+from muster.core.errors import Malformed, NotFound, Unavailable
 from tests.ca.pki import CLIENT, NOW, SERVER, TODAY, YEAR, Foreign, days, issuing, leaf, openssl, root, usage
 
 SIGNS = usage("key_cert_sign", "crl_sign")
@@ -194,3 +195,34 @@ def test_a_ca_without_key_identifier_gets_one():
     assert isinstance(taken.key, ed25519.Ed25519PrivateKey)
     assert taken.key_identifier == x509.SubjectKeyIdentifier.from_public_key(ca.key.public_key()).digest
     assert taken.not_after == TODAY + YEAR
+
+
+# --- side by side ----------------------------------------------------------------------------------
+
+
+def test_the_newest_valid_authority_signs():
+    """A rollover prepared for tomorrow begins tomorrow; an expired CA signs no more."""
+    old = make_issuing(root(), NOW, lifetime=timedelta(days=10))
+    new = make_issuing(make_root(days(1)), days(1), lifetime=timedelta(days=10))
+    both = Authorities([new, old])
+    assert [both.current(days(n)) for n in (0, 2, 10)] == [old, new, new]
+    assert (both.find(old.id), both.find(new.id), len(both), list(both)) == (old, new, 2, [new, old])
+    assert [each.tag for each in both.anchors] == [new.id, old.id]
+    with pytest.raises(Unavailable):
+        both.current(days(12))
+    with pytest.raises(NotFound):
+        both.find("00")
+
+
+def test_the_bundle_verifies_what_any_of_them_issued(tmp_path):
+    """Each CA once, roots and cross-signed roots included."""
+    top = make_root(days(1))
+    new, crossed = make_issuing(top, days(1)), cross_sign(root(), top, days(1))
+    both = Authorities([new, issuing()], [crossed])
+    assert both.bundle_pem.count("BEGIN CERTIFICATE") == 5
+    (tmp_path / "ca.pem").write_text(both.bundle_pem)
+    for ca in both:
+        (tmp_path / "leaf.pem").write_text(leaf(ca, now=days(2)).certificate)
+        openssl(
+            "verify", "-attime", days(3) // 1_000_000, "-CAfile", tmp_path / "ca.pem", tmp_path / "leaf.pem"
+        )

@@ -5,7 +5,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.ca.dn import dn_attributes, dn_text, normal_dn
+from muster.ca.dn import dn_attributes, dn_der, dn_text, normal_dn
 from muster.ca.names import alternative_names, device_subject, device_uri, read_device_uri, short
 from muster.core.errors import Malformed
 
@@ -129,6 +129,29 @@ def test_a_certificates_name_reads_as_the_typed_one():
     """Text and DER of the same name meet."""
     name = x509.Name.from_rfc4514_string("CN=a\\, b,OU=x+O=y,C=DE,UID=u,DC=example")
     assert dn_text(name.public_bytes()) == normal_dn("CN=a\\, b, O=y + OU=x, C=DE, UID=u, DC=example")
+
+
+@pytest.mark.parametrize(("text", "normal"), SPELLINGS)
+def test_a_typed_name_becomes_der(text, normal):
+    """And is the same name when it is read again, by us and by the library."""
+    assert dn_text(dn_der(text)) == normal
+    assert x509.Name.from_bytes(dn_der("CN=a,OU=b,O=c")).rfc4514_string() == "CN=a,OU=b,O=c"
+
+
+@pytest.mark.parametrize("text", ["3.1=a", "1.40=a", "", "CN"])
+def test_no_der_is_made_of_nonsense(text):
+    """Malformed, as for the text."""
+    with pytest.raises(Malformed):
+        dn_der(text)
+
+
+def test_object_identifiers_are_encoded_as_the_library_does():
+    """Short, long and huge arcs."""
+    for oid in ("2.5.4.3", "0.9.2342.19200300.100.1.1", "2.999.1", "1.3.6.1.4.1.99999999999.7"):
+        theirs = x509.Name(
+            [x509.NameAttribute(x509.ObjectIdentifier(oid), "a", x509.name._ASN1Type.PrintableString)]
+        )
+        assert dn_der(f"{oid}=a") == theirs.public_bytes()
 
 
 @given(st.binary(max_size=60))

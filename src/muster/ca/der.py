@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-SEQUENCE, SET, BIT_STRING, ENUMERATED = 0x30, 0x31, 0x03, 0x0A
+SEQUENCE, SET, OID, BIT_STRING, ENUMERATED = 0x30, 0x31, 0x06, 0x03, 0x0A
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:

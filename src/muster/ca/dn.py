@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from muster.ca.der import SEQUENCE, content_of, elements, tlv
+from muster.ca.der import OID, SEQUENCE, SET, content_of, elements, tlv
 from muster.core.errors import Malformed
 
 _KEYWORDS = {
@@ -74,6 +74,12 @@ def normal_dn(text: str) -> str:
         return _write(_read_text(text))
 
 
+def dn_der(text: str) -> bytes:
+    """Encode a name typed as text: for a CA that is known by name and key only. Malformed as in normal_dn."""
+    with _malformed():
+        return tlv(SEQUENCE, *(tlv(SET, *sorted(map(_encode, part))) for part in _read_text(text)))
+
+
 def dn_attributes(der: bytes) -> dict[str, str]:
     """Give the values by keyword (`CN`, `OU`, `O`, …); of a repeated one the most significant, as Hono does.
 
@@ -119,6 +125,24 @@ def _read_oid(content: bytes) -> str:
             number = 0
     first = min(numbers[0] // 40, 2)
     return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
+
+
+def _encode(attribute: _Attribute) -> bytes:
+    return tlv(SEQUENCE, _write_oid(attribute.oid), tlv(attribute.tag, attribute.content))
+
+
+def _write_oid(dotted: str) -> bytes:
+    first, second, *others = map(int, dotted.split("."))
+    if first > 2 or (first < 2 and second > 39):
+        raise ValueError("no object identifier")
+    return tlv(OID, *map(_base_128, (40 * first + second, *others)))
+
+
+def _base_128(number: int) -> bytes:
+    octets = [number & 0x7F]
+    while number := number >> 7:
+        octets.insert(0, number & 0x7F | 0x80)
+    return bytes(octets)
 
 
 _PART = re.compile(
