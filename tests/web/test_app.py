@@ -17,6 +17,11 @@ def problem(answer):
     return answer.status_code, answer.json()["message"]
 
 
+def posting(token):
+    headers = [(b"content-type", b"application/json"), (b"authorization", f"Bearer {token}".encode())]
+    return {"method": "POST", "raw_path": b"/t/notes", "headers": headers}
+
+
 # --- paths and methods ---------------------------------------------------------------------------------
 
 
@@ -210,9 +215,9 @@ async def test_the_content_type_is_what_the_handler_asks_for(
 async def test_a_body_over_the_limit_is_too_large(sqlite_store, keyring, clock):
     """By what it announces, by what arrives, and although it announces less."""
     door = Door(sqlite_store, keyring, clock, limits=Limits(body=1000))
-    answer = await door("POST", "/t/notes", content=b"x" * 1001, headers=JSON)
+    answer = await door("POST", "/users", content=b"x" * 1001, headers=JSON)
     assert problem(answer) == (413, "TooLarge")
-    post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
+    post = posting(door.token(await door.user()))
     for parts in ([b"x" * 1001], [b"x" * 600, b"x" * 600], [b"x"] * 2000):
         assert (await door.raw(post, parts))[0]["status"] == 413
 
@@ -220,10 +225,8 @@ async def test_a_body_over_the_limit_is_too_large(sqlite_store, keyring, clock):
 async def test_a_body_at_the_limit_is_taken(sqlite_store, keyring, clock):
     """The limit itself is allowed, in one part or many."""
     door = Door(sqlite_store, keyring, clock, limits=Limits(body=1000))
-    token = door.token(await door.user())
+    post = posting(door.token(await door.user()))
     body = b'{"name":"' + b"x" * 989 + b'"}'
-    headers = [(b"content-type", b"application/json"), (b"authorization", f"Bearer {token}".encode())]
-    post = {"method": "POST", "raw_path": b"/t/notes", "headers": headers}
     for parts in ([body], [body[:400], body[400:], b""]):
         assert (await door.raw(post, parts))[0]["status"] == 201
 
@@ -238,14 +241,14 @@ async def test_a_body_without_a_reader_is_limited_too(sqlite_store, keyring, clo
 async def test_a_body_that_does_not_arrive_is_given_up(sqlite_store, keyring, clock):
     """A client that stops in the middle does not hold the door for ever."""
     door = Door(sqlite_store, keyring, clock, limits=Limits(body=1000, body_seconds=0.05))
-    post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
+    post = posting(door.token(await door.user()))
     answer = await asyncio.wait_for(door.raw(post, [b"{"], stalls=True), 10)
     assert answer[0]["status"] == 400
 
 
 async def test_a_request_that_a_stop_cuts_off_is_told_so(door: Door):
     """In the dialect's shape: whoever asked may ask again."""
-    post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
+    post = posting(door.token(await door.user()))
     waiting = asyncio.create_task(door.raw(post, [b"{"], stalls=True))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -254,7 +257,7 @@ async def test_a_request_that_a_stop_cuts_off_is_told_so(door: Door):
 
 async def test_a_client_that_leaves_gets_nothing(door: Door):
     """Nothing is sent into the void, and the log says it left."""
-    post = {"method": "POST", "raw_path": b"/t/notes", "headers": [(b"content-type", b"application/json")]}
+    post = posting(door.token(await door.user()))
     assert await door.raw(post, []) == []
     assert door.lines()[-1]["status"] == 499
 
@@ -265,6 +268,44 @@ async def test_a_length_that_is_none_is_refused(door: Door, length: str):
     headers = [(b"content-length", length.encode())]
     answer = await door.raw({"method": "POST", "raw_path": b"/mapping", "headers": headers})
     assert answer[0]["status"] == 400
+
+
+# --- who calls ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", [None, "Bearer x.y.z", "Client k", "Bearer pat"])
+async def test_whoever_nobody_knows_is_told_so_first(door: Door, header: str | None):
+    """Before anything is said about the body, its type or the query; a large body is not even read."""
+    asked = [
+        ("POST", "/t/notes", {"content": b"{"}),
+        ("POST", "/t/notes", {"content": b"x" * 9_000_000, "headers": JSON}),
+        ("GET", "/t/notes?limit=0", {}),
+        ("GET", "/t/notes/7", {}),
+    ]
+    for method, path, more in asked:
+        assert (await door(method, path, header, **more)).status_code == 401
+
+
+async def test_a_handler_may_take_another_kind_of_token_only(door: Door):
+    """Such as a refresh token; an access token is none."""
+    user = await door.user()
+    renewed = await door("POST", "/renew", f"Bearer {door.token(user, type=1)}")
+    assert (renewed.status_code, renewed.json()) == (201, user.id)
+    assert (await door("POST", "/renew", f"Bearer {door.token(user)}")).status_code == 401
+
+
+async def test_a_token_that_is_optional_must_still_be_good(door: Door):
+    """None is fine, a bad one is not the same as none."""
+    token = door.token(await door.user())
+    assert (await door("GET", "/optional")).json() is False
+    assert (await door("GET", "/optional", f"Bearer {token}")).json() is True
+    assert (await door("GET", "/optional", "Bearer x.y.z")).status_code == 401
+
+
+async def test_a_dependency_takes_what_handlers_take(door: Door):
+    """And the dialect gives values by name."""
+    assert (await door("GET", "/paged?limit=7")).json() == [7, 0, "given"]
+    assert problem(await door("GET", "/paged?limit=x")) == (400, "BadQuery")
 
 
 # --- which dialect -------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ async def test_an_operation_says_who_may_call_it(door: Door):
     written = await document(door)
     paths = written["paths"]
     assert paths["/things/{id}"]["get"]["security"] == []
+    assert paths["/optional"]["get"]["security"] == [{}, {"bearer": []}]
     assert paths["/{tenant}/notes"]["get"]["security"] == [{"bearer": []}]
     assert paths["/users/{user}"]["delete"]["security"] == [{"bearer": []}, {"token": []}]
 
@@ -152,7 +153,7 @@ async def test_every_endpoint_is_described(door: Door):
     described = {(path, method) for path, item in written["paths"].items() for method in item}
     assert ("/{tenant}/notes/{note}", "patch") in described
     assert ("/users/{user}", "delete") in described
-    assert len(described) == 15
+    assert len(described) == 18
 
 
 async def test_the_page_of_documents_loads_nothing(door: Door):

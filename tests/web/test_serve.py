@@ -84,7 +84,7 @@ async def test_the_whole_door_answers_over_a_socket(door: Door):
         assert (head.headers["content-length"], head.content) == ("3", b"")
         assert "server" not in head.headers
         assert "date" in head.headers
-        large = await client.post("/t/notes", content=b"x" * (9 * 1024 * 1024))
+        large = await client.post("/users", content=b"x" * (9 * 1024 * 1024))
         assert large.status_code == 413
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 from litestar import Controller, delete, get, patch, post, put
+from litestar.di import Provide
 from prometheus_client import CollectorRegistry
 
 from muster.ca.passwords import PasswordPool
@@ -24,6 +25,7 @@ from muster.web import app, auth, wire
 from muster.web import errors as web
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.observe import json_logger
+from muster.web.request import incoming
 
 NORTH_PORT, SOUTH_PORT = 9006, 8182
 
@@ -183,7 +185,27 @@ def paging(limit: int = 10, offset: int = 0) -> tuple[int, int]:
     return limit, offset
 
 
-@get("/odd/{number:int}", opt={"public": True}, dependencies={})
+@get("/paged", opt={"public": True}, dependencies={"asked": Provide(paging, sync_to_thread=False)})
+async def paged(asked: tuple[int, int], stamp: str, desk: Desk) -> Rendered[list[Any]]:
+    """Take what a dependency took, and what the dialect is given."""
+    return desk.answer(said([*asked, stamp]))
+
+
+@get("/optional", opt={"token": "optional"})
+async def optional(request: AnyRequest, desk: Desk) -> Rendered[bool]:
+    """Say whether there is a caller."""
+    return desk.answer(said(incoming(request).evidence is not None))
+
+
+@post("/renew", opt={"kinds": (1,)}, status_code=201)
+async def renew(request: AnyRequest, desk: Desk) -> Rendered[str]:
+    """Take refresh tokens only."""
+    return await desk.run(
+        request, lambda tx, caller: caller.id, reply=lambda one: Reply(status=201, body=one)
+    )
+
+
+@get("/odd/{number:int}", opt={"public": True})
 async def odd(
     number: int, desk: Desk, greeting: str, many: list[int] | None = None, wanted: bool = False
 ) -> Rendered[list[Any]]:
@@ -269,7 +291,11 @@ def dialects(unmarked: str = "") -> list[app.Dialect]:
             fetch_secure,
             odd,
             hostile_header,
+            paged,
+            optional,
+            renew,
         ],
+        given={"stamp": "given"},
         problem=north_problem,
         problem_type=Problem,
         ports=frozenset({NORTH_PORT}),

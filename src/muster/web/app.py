@@ -1,7 +1,8 @@
 """The one door: finds the dialect and endpoint a request means, calls it, answers, and notes that it did.
 
 Handlers are declared with Litestar. `opt={"content_type": "any" | "json" | "exact"}` says which bodies one
-takes (`json`, the default with a body: the header must contain application/json).
+takes (`json`, the default with a body: the header must contain application/json). A handler is called for
+bearers of an access token only, unless its `opt` has `public`: True, `token`: "optional", or other `kinds`.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from muster.core.errors import MusterError, TooMany, Unavailable
 from muster.core.model import Instant
 from muster.core.ports import Passwords, Store, Tokens
-from muster.web import body
+from muster.web import auth, body
 from muster.web.auth import Remembered
 from muster.web.body import Limits
 from muster.web.choose import Dialect, choose
@@ -69,7 +70,9 @@ def build(
         given = {"desk": desk, **dialect.given}
         targets.extend(endpoints(_litestar(dialect, given), dialect.name, given))
     operations = Operations(dialects, targets, registry, about)
-    return App(dialects, Routes(targets), operations, Observer(registry, log), limits or Limits())
+    return App(
+        dialects, Routes(targets), operations, Observer(registry, log), limits or Limits(), remembered, clock
+    )
 
 
 def _litestar(dialect: Dialect, given: Mapping[str, Any]) -> Litestar:
@@ -98,6 +101,8 @@ class App:
         operations: Operations,
         observer: Observer,
         limits: Limits,
+        tokens: Tokens,
+        clock: Callable[[], Instant],
     ) -> None:
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._default = dialects[0]
@@ -105,6 +110,8 @@ class App:
         self._operations = operations
         self._observer = observer
         self._limits = limits
+        self._tokens = tokens
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -138,6 +145,9 @@ class App:
             found = await self._search(request, method, segments)
         endpoint, values = found
         self._enter(request, endpoint, values)
+        # Whoever nobody knows is told so first: neither the body nor the query is looked at before.
+        if endpoint.kinds is not None and not (endpoint.is_token_optional and not auth.has_token(request)):
+            request.evidence = auth.evidence(request, self._tokens, self._clock, endpoint.kinds)
         if not request.received and (endpoint.has_body or _announces_body(request)):
             request.received = await body.read(request, self._limits)
         answer = await endpoint.call(request)

@@ -44,8 +44,8 @@ class Desk:
         the transaction: if it cannot be made, nothing has happened. A POST with an Idempotency-Key happens
         once. MissingToken, Unauthenticated, KeyReused, and whatever the use case raises.
         """
-        known = evidence or auth.evidence(request, self.tokens, self.clock)
         mine = incoming(request)
+        known = evidence or mine.evidence or auth.evidence(mine, self.tokens, self.clock)
         who = partial(_enter, mine, known)
         work = partial(_as_caller, self, use_case, args, kwargs, reply)
         mark = idempotency.mark(mine, known)
@@ -63,8 +63,9 @@ class Desk:
         **kwargs: Any,
     ) -> Rendered[Any]:
         """Do as `run`, for a use case that only reads; an Idempotency-Key means nothing."""
-        known = evidence or auth.evidence(request, self.tokens, self.clock)
-        who = partial(_enter, incoming(request), known)
+        mine = incoming(request)
+        known = evidence or mine.evidence or auth.evidence(mine, self.tokens, self.clock)
+        who = partial(_enter, mine, known)
         work = partial(_as_caller, self, use_case, args, kwargs, reply)
         return await self.store.read(_plainly, who, work)
 

@@ -20,6 +20,7 @@ from litestar.typing import FieldDefinition
 
 from muster.core.errors import Unsupported
 from muster.web import body
+from muster.web.auth import ACCESS
 from muster.web.errors import BadHeader, BadPath, BadQuery
 from muster.web.request import Request
 
@@ -40,6 +41,9 @@ class Endpoint:
     """The variables of the path, in order."""
     arguments: Mapping[str, FieldDefinition]
     """What the handler and its dependencies take from path, query and header, by argument."""
+    kinds: frozenset[int] | None
+    """The kinds of token it takes; None: whether it needs one is for the handler to say."""
+    is_token_optional: bool
     has_body: bool
     call: Callable[[Request], Awaitable[Any]]
     handler: HTTPRouteHandler
@@ -69,6 +73,8 @@ def _endpoint(
         takes_rest=bool(variables) and variables[-1].full.endswith(":path"),
         names=tuple(variable.name for variable in variables),
         arguments=plan.arguments,
+        kinds=None if handler.opt.get("public") else frozenset(handler.opt.get("kinds", ACCESS)),
+        is_token_optional=handler.opt.get("token") == "optional",
         has_body=plan.has_body,
         call=plan.caller(),
         handler=handler,

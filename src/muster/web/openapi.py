@@ -1,7 +1,7 @@
 """OpenAPI 3.1 documents, written from what the handlers declare; schemas by msgspec, which also decodes.
 
-Of a handler's `opt` it reads: `public` (no token is needed), `query` (names of query parameters the handler
-reads by itself), `body` = "optional" (a body it does not need), `errors` (kinds beyond the usual ones).
+Of a handler's `opt` it reads, besides what app.py names: `query` (names of query parameters the handler reads
+by itself), `body` = "optional" (a body it does not need), `errors` (kinds beyond the usual ones).
 """
 
 from collections.abc import Iterable, Sequence
@@ -95,7 +95,7 @@ def _operation(dialect: Dialect, endpoint: Endpoint, schemas: _Schemas) -> Json:
         "tags": sorted(handler.resolve_tags()) or [handler.fn.__module__.rpartition(".")[2]],
         "parameters": _parameters(endpoint, schemas),
         "responses": _responses(dialect, endpoint, schemas),
-        "security": [] if handler.opt.get("public") else [{name: []} for name in _security_schemes(dialect)],
+        "security": _security(dialect, endpoint),
     }
     if description.strip():
         operation["description"] = description.strip()
@@ -103,6 +103,13 @@ def _operation(dialect: Dialect, endpoint: Endpoint, schemas: _Schemas) -> Json:
     if body is not None:
         operation["requestBody"] = body
     return operation
+
+
+def _security(dialect: Dialect, endpoint: Endpoint) -> list[Json]:
+    if endpoint.kinds is None:
+        return []
+    schemes: list[Json] = [{name: []} for name in _security_schemes(dialect)]
+    return [{}, *schemes] if endpoint.is_token_optional else schemes
 
 
 def _security_schemes(dialect: Dialect) -> Json:
@@ -199,9 +206,7 @@ def _errors(endpoint: Endpoint) -> list[Exception]:
         kinds += [BadBody(), TooLarge()]
     if endpoint.has_body and handler.opt.get("content_type") != "any":
         kinds.append(Unsupported())
-    kinds += (
-        [TooMany(1), Unauthenticated()] if handler.opt.get("public") else [Unauthenticated(), Forbidden()]
-    )
+    kinds += [TooMany(1), Unauthenticated()] if endpoint.kinds is None else [Unauthenticated(), Forbidden()]
     if endpoint.names:
         kinds.append(NotFound())
     if not reads:

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 from litestar import Request as LitestarRequest
 from litestar.types import HTTPScope, Receive, Send
 
+from muster.core.access import Evidence
 from muster.web.errors import BadHeader, BadPath, BadQuery
 
 AnyRequest: TypeAlias = LitestarRequest[Any, Any, Any]
@@ -16,7 +17,18 @@ AnyRequest: TypeAlias = LitestarRequest[Any, Any, Any]
 class Request(LitestarRequest[Any, Any, Any]):
     """One HTTP request: its header fields, its query, its whole body, and what is known of its caller."""
 
-    __slots__ = ("_query", "caller_id", "dialect", "fields", "id", "params", "received", "template", "tenant")
+    __slots__ = (
+        "_query",
+        "caller_id",
+        "dialect",
+        "evidence",
+        "fields",
+        "id",
+        "params",
+        "received",
+        "template",
+        "tenant",
+    )
 
     fields: dict[bytes, bytes]
     """The header fields by lower-case name; of repeated ones the last."""
@@ -24,6 +36,8 @@ class Request(LitestarRequest[Any, Any, Any]):
     """The header X-Request-Id if it is a plain word, else made here."""
     received: bytes
     """The whole body."""
+    evidence: Evidence | None
+    """Who calls, if the door read it already."""
     params: dict[str, str]
     """The variable parts of the path, percent-decoded."""
 
@@ -31,6 +45,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         super().__init__(scope, receive, send)
         self.fields = dict(scope["headers"])
         self.received = b""
+        self.evidence = None
         self.params = {}
         self.id = _request_id(self.fields)
         self.template = ""

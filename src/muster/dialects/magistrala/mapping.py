@@ -187,7 +187,7 @@ async def _post(
     return await desk.run(request, _provision, domain, options, asked, evidence=known, reply=_mapped)
 
 
-_MAPPING = {"content_type": "exact", "query": ("dry_run",)}
+_MAPPING = {"content_type": "exact", "query": ("dry_run",), "token": "optional"}
 
 
 @post("/mapping", operation_id="provision", status_code=201, opt=_MAPPING)
@@ -213,14 +213,14 @@ def _shown(content: Json) -> Reply:
     return Reply(body=msgspec.json.encode(content))
 
 
-@get("/mapping", operation_id="getLayoutContent")
+@get("/mapping", operation_id="getLayoutContent", opt={"token": "optional"})
 async def get_mapping(request: AnyRequest, desk: Desk, options: Options) -> Rendered[Json]:
     """Show the content that provisioned gateways fetch; `null` without one."""
     known = await _caller(request, options)
     return await desk.read(request, _content, None, options, evidence=known, reply=_shown)
 
 
-@get("/{domain:str}/mapping", operation_id="getLayoutContentInDomain")
+@get("/{domain:str}/mapping", operation_id="getLayoutContentInDomain", opt={"token": "optional"})
 async def get_mapping_in(request: AnyRequest, domain: str, desk: Desk, options: Options) -> Rendered[Json]:
     """Show the content that provisioned gateways fetch; `null` without one."""
     known = await _caller(request, options)

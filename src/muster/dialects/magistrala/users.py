@@ -148,7 +148,7 @@ def mint(desk: Desk, user: User, kind: int, lifetime: int) -> str:
     "/users/tokens/refresh",
     operation_id="refreshToken",
     status_code=201,
-    opt={"content_type": "any", "body": "optional"},
+    opt={"content_type": "any", "body": "optional", "kinds": (REFRESH,)},
 )
 async def refresh_token(request: AnyRequest, desk: Desk, options: Options) -> Rendered[wire.TokenPair]:
     """Exchange a refresh token for a new pair."""
