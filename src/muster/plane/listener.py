@@ -101,12 +101,15 @@ class Line(asyncio.Protocol):
         if transport is None or self._is_leaving or transport.is_closing():
             return
         self._is_leaving = True
-        if transport.can_write_eof():
+        self._loop.call_later(self._goodbye, self.abort)
+        if not transport.can_write_eof():
+            transport.close()
+            return
+        try:
             transport.write_eof()
             transport.resume_reading()
-        else:
-            transport.close()
-        self._loop.call_later(self._goodbye, self.abort)
+        except OSError:  # the peer is gone already, nobody told us yet
+            transport.abort()
 
     def abort(self) -> None:
         """Close now, whatever is lost."""

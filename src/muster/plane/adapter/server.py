@@ -84,12 +84,17 @@ class Adapter:
         return self._sessions
 
     @property
+    def sockets(self) -> int:
+        """Connections of any kind, half-open and closing ones included."""
+        return sum(listener.open for listener in self._listeners)
+
+    @property
     def is_full(self) -> bool:
         """Whether the next device must wait."""
         return self._sessions >= self.limits.sessions
 
     async def listen(self, host: str, port: int, tls: ServerTls | None = None) -> int:
-        """Listen, with TLS if *tls* is given; the port in use. Raises OSError for an address not to be had."""
+        """Listen, with TLS if *tls* is given; the port in use. Raises OSError as bind does."""
         listener = Listener(self._enter, limits=self.limits.sockets, tls=tls)
         bound = await listener.start(host, port)
         self._listeners.append(listener)
@@ -101,14 +106,15 @@ class Adapter:
         A device whose authentication is under way is refused as well: it may have been judged by old rights.
         """
         self._cuts.strike(tenant_id, device_id)
-        if device_id is not None:
-            struck = self._devices.get(AdapterDevice(tenant_id=tenant_id, device_id=device_id), set())
-        else:
-            of_tenant = (those for device, those in self._devices.items() if device.tenant_id == tenant_id)
-            struck = set().union(*of_tenant)
-        for connection in tuple(struck):
+        struck = [c for device in self._named(tenant_id, device_id) for c in self._devices.get(device, ())]
+        for connection in struck:
             connection.cut()
         return len(struck)
+
+    def _named(self, tenant_id: TenantId, device_id: DeviceId | None) -> list[AdapterDevice]:
+        if device_id is not None:
+            return [AdapterDevice(tenant_id=tenant_id, device_id=device_id)]
+        return [device for device in self._devices if device.tenant_id == tenant_id]
 
     async def stop(self, grace: float = 5.0) -> None:
         """Accept nobody more, end every connection, give messages under way *grace* seconds to arrive."""
@@ -234,11 +240,9 @@ class _Connection(Line):
         super().connection_lost(_exc)
         if self._timer is not None:
             self._timer.cancel()
-        if self._is_in:
-            self._adapter.let_out(self, self._session.device)
+        self._do(self._session.closed())
         self._adapter.gone(self, self._closing)
         self._seat.leave()
-        self._do(self._session.closed())
 
     def pause_writing(self) -> None:
         self._is_choked = True
@@ -257,10 +261,7 @@ class _Connection(Line):
         out = b"".join(action.data for action in actions if isinstance(action, Send))
         if out:
             self.write(out)
-        if self._session.is_open and not self._is_in:
-            self._is_in = True
-            self._seat.known()
-            self._adapter.let_in(self, self._session.device)
+        self._count()
         for action in actions:
             match action:
                 case Send():
@@ -275,6 +276,17 @@ class _Connection(Line):
             self._worker = self._adapter.start(self._work())
         self._steer()
         self._arm()
+
+    def _count(self) -> None:
+        """A device counts from its CONNACK to its end, however long the socket takes to close."""
+        if self._session.is_open is self._is_in:
+            return
+        self._is_in = not self._is_in
+        if self._is_in:
+            self._seat.known()
+            self._adapter.let_in(self, self._session.device)
+        else:
+            self._adapter.let_out(self, self._session.device)
 
     def _settle(self, action: Delivered) -> None:
         outcome = self._outcomes.pop(action.ticket, None)

@@ -1,0 +1,584 @@
+"""The adapter's sockets: plain and TLS, raw devices and paho; nobody stalls, floods or outlives a cut."""
+
+import asyncio
+import json
+import queue
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import paho.mqtt.client as paho
+import pytest
+import trustme
+import uvloop
+
+from muster.core.model import DeviceId, TenantId
+from muster.plane.adapter.actions import CloseReason, Rules
+from muster.plane.adapter.decoder import Decoder
+from muster.plane.adapter.packets import (
+    Connack,
+    ConnackCode,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    encode,
+)
+from muster.plane.adapter.ports import (
+    AdapterDevice,
+    AdapterRefusal,
+    Command,
+    Delivery,
+    Evidence,
+    Failure,
+    Message,
+    MessageKind,
+)
+from muster.plane.adapter.server import Adapter, AdapterLimits
+from muster.plane.listener import SocketLimits
+from muster.web.tls import ServerTls
+
+PATIENCE = 10.0
+T = TenantId("T")
+
+
+class World:
+    """Ports that know devices d0, d1 … by the password `pw` or by any certificate, and keep what arrives."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.evidence: list[Evidence] = []
+        self.delivers: dict = {}
+        self.failure: Failure | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = asyncio.Event()
+        self.arrived = asyncio.Condition()
+        self.trouble: Exception | None = None
+
+    async def pass_gate(self) -> None:
+        self.asked.set()
+        await self.gate.wait()
+        if self.trouble is not None:
+            raise self.trouble
+
+    async def authenticate(self, evidence: Evidence) -> AdapterDevice | AdapterRefusal:
+        self.evidence.append(evidence)
+        await self.pass_gate()
+        password = evidence.password
+        if evidence.chain_der:
+            return AdapterDevice(tenant_id=T, device_id=DeviceId("certified"))
+        if password is None or password.secret != b"pw":
+            return AdapterRefusal(code=ConnackCode.BAD_CREDENTIALS, reason="wrong password")
+        return AdapterDevice(tenant_id=TenantId(password.tenant), device_id=DeviceId(password.auth_id))
+
+    async def forward(self, message: Message) -> Failure | None:
+        await self.pass_gate()
+        async with self.arrived:
+            self.messages.append(message)
+            self.arrived.notify_all()
+        return self.failure
+
+    async def register_commands(self, wanted, deliver) -> bool:
+        await self.pass_gate()
+        self.delivers[wanted] = deliver
+        return True
+
+    async def unregister_commands(self, wanted, deliver) -> None:
+        assert self.delivers.pop(wanted) is deliver
+
+    async def have(self, count: int) -> list[Message]:
+        """Wait for so many messages."""
+        async with asyncio.timeout(PATIENCE), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.messages) >= count)
+        return self.messages
+
+
+class Device:
+    """A raw MQTT device."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._decoder = Decoder()
+
+    def send(self, *packets: Packet) -> None:
+        self.writer.write(b"".join(map(encode, packets)))
+
+    async def next(self) -> Packet | None:
+        """The next packet; None at the end, however it comes."""
+        while (packet := self._decoder.next()) is None:
+            try:
+                data = await asyncio.wait_for(self.reader.read(65536), PATIENCE)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._decoder.feed(data)
+        return packet
+
+
+class Site:
+    """An adapter that listens, and devices that come."""
+
+    def __init__(self, adapter: Adapter, world: World, port: int, trust: ssl.SSLContext | None) -> None:
+        self.adapter, self.world, self.port, self._trust = adapter, world, port, trust
+        self._devices: list[Device] = []
+
+    async def device(self) -> Device:
+        device = Device(*await asyncio.open_connection("localhost", self.port, ssl=self._trust))
+        self._devices.append(device)
+        return device
+
+    async def known(self, name: str = "d0") -> Device:
+        device = await self.device()
+        device.send(Connect(client_id=name, username=f"{name}@T", password=b"pw"))
+        assert await device.next() == Connack()
+        return device
+
+    def abort(self) -> None:
+        for device in self._devices:
+            device.writer.transport.abort()
+
+
+LIMITS = AdapterLimits(sockets=SocketLimits(goodbye_timeout=0.3))
+
+
+@asynccontextmanager
+async def site(
+    rules: Rules | None = None, limits: AdapterLimits = LIMITS, tls: ServerTls | None = None, trust=None
+) -> AsyncIterator[Site]:
+    world = World()
+    adapter = Adapter(ports=world, rules=rules or Rules(), limits=limits)
+    here = Site(adapter, world, await adapter.listen("127.0.0.1", 0, tls), trust)
+    try:
+        yield here
+    finally:
+        here.abort()
+        await asyncio.wait_for(adapter.stop(), PATIENCE)
+    assert adapter.sessions == 0
+    assert world.delivers == {}
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request) -> Callable:
+    return request.param
+
+
+def qos1(number: int, topic: str = "t") -> Publish:
+    return Publish(topic=topic, payload=str(number).encode(), qos=1, packet_id=number)
+
+
+def test_a_device_connects_publishes_and_leaves(run) -> None:
+    """CONNACK, PUBACK after the forwarding, PINGRESP, and a clean end."""
+
+    async def story():
+        async with site() as here:
+            device = await here.known()
+            device.send(qos1(1), Pingreq(), qos1(2, "e"), Disconnect())
+            assert sorted([repr(await device.next()) for _ in range(1)]) == [repr(Pingresp())]
+            messages = await here.world.have(2)
+            assert [message.kind for message in messages] == [MessageKind.TELEMETRY, MessageKind.EVENT]
+            assert await device.next() is None
+        assert here.adapter.closes == {CloseReason.DISCONNECTED: 1}
+
+    run(story())
+
+
+def test_one_byte_at_a_time_over_a_socket(run) -> None:
+    """Every packet in pieces of one byte, each in its own segment."""
+
+    async def story():
+        async with site() as here:
+            device = await here.device()
+            script = [Connect(client_id="c", username="d0@T", password=b"pw"), qos1(1), Pingreq()]
+            for byte in b"".join(map(encode, script)):
+                device.writer.write(bytes((byte,)))
+                await device.writer.drain()
+            assert await device.next() == Connack()
+            answers = {repr(await device.next()) for _ in range(2)}
+            assert answers == {repr(Puback(packet_id=1)), repr(Pingresp())}
+
+    run(story())
+
+
+def test_a_wrong_password_gets_connack_4(run) -> None:
+    """The device is told, though it already sent more, and the connection ends."""
+
+    async def story():
+        async with site() as here:
+            device = await here.device()
+            device.send(Connect(client_id="c", username="d0@T", password=b"no"), qos1(1), qos1(2))
+            assert await device.next() == Connack(code=ConnackCode.BAD_CREDENTIALS)
+            assert await device.next() is None
+            assert here.world.messages == []
+            (evidence,) = here.world.evidence
+            assert evidence.source == "127.0.0.1"
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "trouble", [RuntimeError("secret"), TimeoutError(), None], ids=["raise", "time", "hang"]
+)
+def test_ports_in_trouble_are_unavailable(run, trouble) -> None:
+    """An authentication that fails, times out or hangs gives CONNACK 3."""
+
+    async def story():
+        limits = AdapterLimits(sockets=SocketLimits(goodbye_timeout=0.3), port_timeout=0.2)
+        async with site(limits=limits) as here:
+            device = await here.device()
+            here.world.trouble = trouble
+            if trouble is None:
+                here.world.gate.clear()
+            device.send(Connect(client_id="c", username="d0@T", password=b"pw"))
+            assert await device.next() == Connack(code=ConnackCode.SERVER_UNAVAILABLE)
+            assert await device.next() is None
+
+    run(story())
+
+
+def test_a_message_that_cannot_be_forwarded_is_a_503(run) -> None:
+    """The broker's trouble reaches the device as an error report, not as a traceback."""
+
+    async def story():
+        async with site() as here:
+            device = await here.known()
+            device.send(Subscribe(packet_id=9, filters=(("error///#", 0),)))
+            assert await device.next() == Suback(packet_id=9, codes=(0,))
+            here.world.trouble = RuntimeError("secret")
+            device.send(qos1(1))
+            report = await device.next()
+            assert isinstance(report, Publish)
+            assert json.loads(report.payload)["code"] == 503
+            assert b"secret" not in report.payload
+            assert await device.next() == Puback(packet_id=1)
+
+    run(story())
+
+
+def test_messages_are_forwarded_in_order_and_backpressure_holds(run) -> None:
+    """A device may not run ahead of the broker; then all arrives in order, acknowledged in order."""
+
+    async def story():
+        async with site(Rules(in_flight=8)) as here:
+            device = await here.known()
+            here.world.gate.clear()
+            big = [
+                Publish(topic="t", payload=str(n).encode().ljust(60_000), qos=1, packet_id=n + 1)
+                for n in range(500)
+            ]
+            device.send(*big)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(device.writer.drain(), 0.3)
+            assert here.world.messages == []
+            here.world.gate.set()
+            acks = [await device.next() for _ in big]
+            assert acks == [Puback(packet_id=packet.packet_id) for packet in big]
+            assert [message.payload for message in here.world.messages] == [packet.payload for packet in big]
+
+    run(story())
+
+
+def test_messages_under_way_arrive_though_the_device_is_gone(run) -> None:
+    """Publish, disconnect, close: what was read is forwarded."""
+
+    async def story():
+        async with site() as here:
+            device = await here.known()
+            here.world.gate.clear()
+            device.send(*(qos1(n) for n in range(1, 51)), Disconnect())
+            assert await device.next() is None
+            device.writer.close()
+            here.world.gate.set()
+            payloads = [int(message.payload) for message in await here.world.have(50)]
+            assert payloads == list(range(1, 51))
+
+    run(story())
+
+
+def test_whoever_stalls_is_closed(run) -> None:
+    """No CONNECT, half a CONNECT, and silence beyond the keep alive."""
+
+    async def story():
+        async with site(Rules(connect_timeout=0.2)) as here:
+            mute, halved = await here.device(), await here.device()
+            halved.writer.write(encode(Connect(client_id="c"))[:7])
+            silent = await here.device()
+            silent.send(Connect(client_id="c", keep_alive=1, username="d0@T", password=b"pw"))
+            assert await silent.next() == Connack()
+            assert [await mute.next(), await halved.next(), await silent.next()] == [None, None, None]
+        assert here.adapter.closes == {CloseReason.SLOW: 2, CloseReason.SILENT: 1}
+
+    run(story())
+
+
+def test_a_device_that_does_not_read_is_not_read(run) -> None:
+    """Answers nobody takes hold back further requests, so they cannot fill the memory."""
+
+    async def story():
+        async with site() as here:
+            device = await here.known()
+            device.send(Subscribe(packet_id=1, filters=(("e///#", 0),)))
+            assert await device.next() == Suback(packet_id=1, codes=(0,))
+            device.writer.transport.pause_reading()
+            topic = f"nonsense/?on-error=ignore&correlation-id={'c' * 2000}"
+            flood = encode(Publish(topic=topic, payload=b"")) * 500
+            for _ in range(100):
+                device.writer.write(flood)
+                try:
+                    await asyncio.wait_for(device.writer.drain(), 1.0)
+                except TimeoutError:
+                    return
+            pytest.fail("nobody held the flood")
+
+    run(story())
+
+
+def test_sessions_are_bounded(run) -> None:
+    """The device beyond the bound gets CONNACK 3, and its place when another leaves."""
+
+    async def story():
+        async with site(limits=AdapterLimits(sessions=2, sockets=SocketLimits(goodbye_timeout=0.3))) as here:
+            first, _second = await here.known("d1"), await here.known("d2")
+            assert here.adapter.sessions == 2
+            third = await here.device()
+            third.send(Connect(client_id="c", username="d3@T", password=b"pw"))
+            assert await third.next() == Connack(code=ConnackCode.SERVER_UNAVAILABLE)
+            first.send(Disconnect())
+            assert await first.next() is None
+            await here.known("d3")
+
+    run(story())
+
+
+def test_sockets_are_bounded(run) -> None:
+    """Sockets that never say anything are few, and do not keep devices out for long."""
+
+    async def story():
+        limits = AdapterLimits(sockets=SocketLimits(handshakes=3, goodbye_timeout=0.3))
+        async with site(Rules(connect_timeout=0.3), limits) as here:
+            mute = [await here.device() for _ in range(3)]
+            fourth = await here.device()
+            assert await fourth.next() is None
+            assert [await device.next() for device in mute] == [None] * 3
+            async with asyncio.timeout(PATIENCE):
+                while here.adapter.sockets:  # noqa: ASYNC110 - a test's patience, not a program's
+                    await asyncio.sleep(0.01)
+            await here.known()
+
+    run(story())
+
+
+def test_a_cut_ends_the_sessions_of_the_device_and_no_others(run) -> None:
+    """By device, then by tenant; nothing sent afterwards is forwarded."""
+
+    async def story():
+        async with site() as here:
+            twice = [await here.known("d0") for _ in range(2)]
+            other, foreign = await here.known("d1"), await here.device()
+            foreign.send(Connect(client_id="c", username="d0@U", password=b"pw"))
+            assert await foreign.next() == Connack()
+            assert here.adapter.cut(T, DeviceId("d0")) == 2
+            for device in twice:
+                device.send(qos1(1))
+                assert await device.next() is None
+            other.send(Pingreq())
+            assert await other.next() == Pingresp()
+            assert here.adapter.cut(T) == 1
+            assert await other.next() is None
+            foreign.send(Pingreq())
+            assert await foreign.next() == Pingresp()
+            assert here.adapter.cut(T) == 0
+            assert here.world.messages == []
+
+    run(story())
+
+
+@pytest.mark.parametrize("device_id", [DeviceId("d0"), None], ids=["device", "tenant"])
+def test_a_cut_during_the_authentication_is_not_missed(run, device_id) -> None:
+    """A device judged by rights that were taken away meanwhile is refused; others get in."""
+
+    async def story():
+        async with site() as here:
+            here.world.gate.clear()
+            device = await here.device()
+            device.send(Connect(client_id="c", username="d0@T", password=b"pw"))
+            await asyncio.wait_for(here.world.asked.wait(), PATIENCE)
+            here.adapter.cut(TenantId("U"), device_id)
+            here.adapter.cut(T, device_id)
+            here.world.gate.set()
+            assert await device.next() == Connack(code=ConnackCode.SERVER_UNAVAILABLE)
+            await here.known("d0")
+
+    run(story())
+
+
+def test_commands_reach_the_device_and_are_answered(run) -> None:
+    """Registered, delivered with QoS 1 once acknowledged, answered; unregistered when the device leaves."""
+
+    async def story():
+        async with site() as here:
+            device = await here.known()
+            device.send(Subscribe(packet_id=1, filters=(("c///q/#", 1),)))
+            assert await device.next() == Suback(packet_id=1, codes=(1,))
+            ((wanted, deliver),) = here.world.delivers.items()
+            command = Command(device_id=wanted.device_id, name="set", payload=b"on", request_id="r")
+            delivery = asyncio.create_task(deliver(command))
+            assert await device.next() == Publish(topic="c///q/r/set", payload=b"on", qos=1, packet_id=1)
+            assert not delivery.done()
+            device.send(Puback(packet_id=1), Publish(topic="c///s/r/200", payload=b"done"))
+            assert await delivery is Delivery.ACCEPTED
+            unacked = asyncio.create_task(deliver(command))
+            assert isinstance(await device.next(), Publish)
+            device.writer.close()
+            assert await unacked is Delivery.RELEASED
+            kinds = [(message.kind, message.ttd, message.status) for message in await here.world.have(3)]
+            event = MessageKind.EVENT
+            assert kinds == [(event, -1, None), (MessageKind.COMMAND_RESPONSE, None, 200), (event, 0, None)]
+            assert here.world.delivers == {}
+            assert await deliver(command) is Delivery.RELEASED
+
+    run(story())
+
+
+def test_an_unacknowledged_command_is_released(run) -> None:
+    """After its time, while the connection stays."""
+
+    async def story():
+        async with site(Rules(command_timeout=0.1)) as here:
+            device = await here.known()
+            device.send(Subscribe(packet_id=1, filters=(("c///q/#", 1),)))
+            assert await device.next() == Suback(packet_id=1, codes=(1,))
+            (deliver,) = here.world.delivers.values()
+            assert await deliver(Command(device_id=DeviceId("d0"), name="set")) is Delivery.RELEASED
+            device.send(Pingreq())
+            assert isinstance(await device.next(), Publish)
+            assert await device.next() == Pingresp()
+
+    run(story())
+
+
+def test_stopping_waits_for_messages_under_way(run) -> None:
+    """stop() ends the connections, then what was read still arrives."""
+
+    async def story():
+        async with site() as here:
+            device = await here.known()
+            here.world.asked.clear()
+            here.world.gate.clear()
+            device.send(qos1(1), qos1(2))
+            await asyncio.wait_for(here.world.asked.wait(), PATIENCE)
+            stopping = asyncio.create_task(here.adapter.stop())
+            assert await device.next() is None
+            here.world.gate.set()
+            await stopping
+            assert len(here.world.messages) == 2
+            with pytest.raises(OSError):
+                await here.device()
+
+    run(story())
+
+
+# --- TLS and paho ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root() -> trustme.CA:
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture
+def tls(root) -> ServerTls:
+    server = root.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
+    chain = b"".join(pem.bytes() for pem in server.cert_chain_pems)
+    return ServerTls(chain_pem=chain, key_pem=server.private_key_pem.bytes())
+
+
+def trusting(root: trustme.CA, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    root.configure_trust(context)
+    if leaf is not None:
+        leaf.configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("key_type", [trustme.KeyType.ECDSA, trustme.KeyType.RSA])
+def test_certificate_devices_need_no_password(run, root, tls, key_type) -> None:
+    """The whole chain, from a CA nobody told the server about, is the evidence."""
+    leaf = (
+        trustme.CA(key_type=key_type).create_child_ca(key_type=key_type).issue_cert("dev", key_type=key_type)
+    )
+
+    async def story():
+        async with site(tls=tls, trust=trusting(root, leaf)) as here:
+            device = await here.device()
+            device.send(Connect(client_id="c"), qos1(1))
+            assert [await device.next() for _ in range(2)] == [Connack(), Puback(packet_id=1)]
+            (evidence,) = here.world.evidence
+            shown = [ssl.PEM_cert_to_DER_cert(pem.bytes().decode()) for pem in leaf.cert_chain_pems]
+            assert (list(evidence.chain_der), evidence.sni) == (shown, "localhost")
+            device.send(Disconnect())
+            assert await device.next() is None
+
+    run(story())
+
+
+def spoken(port: int, *, username: str | None, trust: ssl.SSLContext | None) -> list[bytes]:
+    """What paho gets: it subscribes to commands, publishes, and lets a command be echoed as its response."""
+    got: queue.Queue[bytes] = queue.Queue()
+    subscribed = threading.Event()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="paho", protocol=paho.MQTTv311)
+    if username is not None:
+        client.username_pw_set(username, "pw")
+    if trust is not None:
+        client.tls_set_context(trust)
+    client.on_connect = lambda *_: client.subscribe([("c///q/#", 1), ("e///#", 0)])
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.on_message = lambda _client, _data, message: got.put(
+        message.topic.encode() + b" " + message.payload
+    )
+    client.connect("localhost", port)
+    client.loop_start()
+    assert subscribed.wait(PATIENCE)
+    for number in range(100):
+        client.publish("t", str(number), qos=number % 2)
+    client.publish("e", "alarm", qos=1).wait_for_publish(PATIENCE)
+    command = got.get(timeout=PATIENCE)
+    client.publish("c///s/r/200", command, qos=1).wait_for_publish(PATIENCE)
+    client.disconnect()
+    client.loop_stop()
+    return [command]
+
+
+@pytest.mark.parametrize("way", ["password", "password over TLS", "certificate"])
+def test_paho_speaks_with_the_adapter(run, root, tls, way) -> None:
+    """Telemetry of both QoS, an event, a command and its response, with a real client."""
+    leaf = trustme.CA().issue_cert("dev") if way == "certificate" else None
+    trust = None if way == "password" else trusting(root, leaf)
+    username = None if leaf is not None else "d0@T"
+
+    async def story():
+        async with site(tls=None if trust is None else tls) as here:
+            speaking = asyncio.create_task(
+                asyncio.to_thread(spoken, here.port, username=username, trust=trust)
+            )
+            messages = await here.world.have(102)
+            (deliver,) = here.world.delivers.values()
+            command = Command(device_id=messages[0].device_id, name="set", payload=b"on", request_id="r")
+            assert await deliver(command) is Delivery.ACCEPTED
+            assert await speaking == [b"c///q/r/set on"]
+            await here.world.have(104)
+            for qos in (0, 1):  # paho itself lets QoS 0 overtake QoS 1
+                sent = [str(number).encode() for number in range(qos, 100, 2)]
+                telemetry = (m for m in here.world.messages if m.kind is MessageKind.TELEMETRY)
+                assert [m.payload for m in telemetry if m.qos == qos] == sent
+            last = [(m.kind, m.ttd) for m in here.world.messages][-2:]
+            assert last == [(MessageKind.COMMAND_RESPONSE, None), (MessageKind.EVENT, 0)]
+
+    run(story())
