@@ -367,7 +367,7 @@ client_id_claims = Table(
     _text("tenant_id"),
     _text("device_id"),
     _instant("created_at"),
-    ForeignKeyConstraint(["device_id", "tenant_id"], ["devices.id", "devices.tenant_id"], ondelete="CASCADE"),
+    # No foreign key: the id stays claimed until the broker has dropped the sessions of a deleted device.
     Index("client_id_claims_device", "device_id", "tenant_id"),
 )
 

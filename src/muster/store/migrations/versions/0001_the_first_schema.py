@@ -347,12 +347,6 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("device_id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["device_id", "tenant_id"],
-            ["devices.id", "devices.tenant_id"],
-            name=op.f("client_id_claims_device_id_tenant_id_fk"),
-            ondelete="CASCADE",
-        ),
         sa.PrimaryKeyConstraint("id", name=op.f("client_id_claims_pk")),
     )
     op.create_index("client_id_claims_device", "client_id_claims", ["device_id", "tenant_id"])
