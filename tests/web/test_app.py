@@ -390,6 +390,13 @@ async def test_nothing_in_a_header_can_break_the_line(door: Door):
     assert "set-cookie" not in answer.headers
 
 
+async def test_too_many_attempts_say_when_to_come_back(door: Door):
+    """As RFC 6585, 4, asks, whether the dialect thought of it or not."""
+    answer = await door("GET", "/throttled")
+    assert problem(answer) == (429, "TooMany")
+    assert answer.headers["retry-after"] == "17"
+
+
 async def test_an_unauthenticated_answer_says_how_to_authenticate(door: Door):
     """As RFC 9110, 15.5.2, asks."""
     answer = await door("GET", "/t/notes")

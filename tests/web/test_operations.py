@@ -153,7 +153,7 @@ async def test_every_endpoint_is_described(door: Door):
     described = {(path, method) for path, item in written["paths"].items() for method in item}
     assert ("/{tenant}/notes/{note}", "patch") in described
     assert ("/users/{user}", "delete") in described
-    assert len(described) == 18
+    assert len(described) == 19
 
 
 async def test_the_page_of_documents_loads_nothing(door: Door):

@@ -1,6 +1,7 @@
 """One app behind several sockets: each tells its port, TLS shows who connects, a stop is clean."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -100,6 +101,36 @@ async def test_what_is_no_http_is_answered_and_noted(door: Door):
             assert (await client.get("/things/7")).status_code == 200
     notes = [line for line in door.lines() if line["event"] == "http server"]
     assert [note["detail"] for note in notes] == ["Invalid HTTP request received."] * 3
+
+
+async def test_a_head_without_end_is_refused(door: Door):
+    """In one line or in many; a long one that ends is fine."""
+    async with serving(door.app) as running:
+        for line in (b"X-A: " + b"a" * 300_000, b"X-A: aaaaaaaaaaaaaaaaaaaaaaa\r\n" * 10_000):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.ports[0])
+            writer.write(b"GET /things/7 HTTP/1.1\r\nHost: a\r\n" + line)
+            # Whoever still sends when the connection is closed may see the reset before the reason.
+            with contextlib.suppress(ConnectionResetError):
+                assert b"too long" in await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        assert door.lines() == []
+        async with httpx.AsyncClient(base_url=running.url()) as client:
+            assert (await client.get("/things/7", headers={"X-A": "a" * 30_000})).status_code == 200
+
+
+async def test_a_slow_head_is_given_up(door: Door):
+    """Who sends nothing, or half a line, is not waited for; who waits between requests is."""
+    serving_it = serving(door.app, head_seconds=0.3)
+    async with serving_it as running, httpx.AsyncClient(base_url=running.url()) as client:
+        assert (await client.get("/things/7")).status_code == 200
+        connections = client._transport._pool.connections
+        for start in (b"", b"GET /things/7 HT"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.ports[0])
+            writer.write(start)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+        assert (await client.get("/things/7")).status_code == 200
+        assert client._transport._pool.connections == connections
 
 
 async def test_an_upgrade_is_answered_as_if_nothing_was_asked(door: Door):

@@ -205,6 +205,12 @@ async def renew(request: AnyRequest, desk: Desk) -> Rendered[str]:
     )
 
 
+@get("/throttled", opt={"public": True})
+async def throttled() -> Rendered[None]:
+    """Refuse."""
+    raise errors.TooMany(17)
+
+
 @get("/odd/{number:int}", opt={"public": True})
 async def odd(
     number: int, desk: Desk, greeting: str, many: list[int] | None = None, wanted: bool = False
@@ -294,6 +300,7 @@ def dialects(unmarked: str = "") -> list[app.Dialect]:
             paged,
             optional,
             renew,
+            throttled,
         ],
         given={"stamp": "given"},
         problem=north_problem,

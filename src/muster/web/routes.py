@@ -1,4 +1,8 @@
-"""Which endpoints a path and method mean, over all dialects: literal segments first, no dead ends."""
+"""Which endpoints a path and method mean, over all dialects: literal segments first, no dead ends.
+
+In each dialect the most literal template that fits a path is the resource, as in OpenAPI: a method that it
+does not take is not looked for in a less literal one.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -125,14 +129,17 @@ class Routes(Generic[T]):
         """Give everything the path can mean."""
         targets: dict[str, tuple[T, list[str]]] = {}
         methods: set[str] = set()
-        dialects: set[str] = set()
+        known: set[str] = set()
         for node, values in _matches(self._root, segments, 0, []):
-            methods.update(node.all)
-            for by_dialect in node.all.values():
-                dialects.update(by_dialect)
-            for dialect, target in node.all.get(method, {}).items():
-                targets.setdefault(dialect, (target, values))
-        return Found(targets, _in_order(methods), frozenset(dialects))
+            fresh: set[str] = set()
+            for taken, by_dialect in node.all.items():
+                news = by_dialect.keys() - known
+                fresh |= news
+                methods.update([taken] if news else [])
+                if taken == method:
+                    targets.update({dialect: (by_dialect[dialect], values) for dialect in news})
+            known |= fresh
+        return Found(targets, _in_order(methods), frozenset(known))
 
     def head(self, segments: list[str]) -> str | None:
         """Give the only dialect that has routes under the path's first segment, or None."""

@@ -15,6 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _BACKLOG = 2048
 _HANDSHAKE_SECONDS = 10.0
+_HEAD_BYTES = 64 * 1024
+"""How long a request may be before its body: longer than any of ours, shorter than an attack."""
+_TICKS = 10
+"""Of a tenth of a second: how often slow heads are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +63,15 @@ async def serve(
     trusted_proxies: Sequence[str] = (),
     grace: int = 10,
     keep_alive: int = 75,
+    head_seconds: float = 30.0,
     log: Any = None,
 ) -> None:
     """Serve the ASGI app until *stop* is set, then finish the accepted requests within *grace* seconds.
 
     X-Forwarded-For and -Proto count only from *trusted_proxies* (addresses or networks). *keep_alive*:
-    seconds an idle connection stays open. *log*, a structlog logger, gets what the HTTP server has to say.
-    The sockets are closed at the end.
+    seconds an idle connection stays open; *head_seconds*: how long a client may take to send the head of a
+    request. *log*, a structlog logger, gets what the HTTP server has to say. The sockets are closed at the
+    end.
     """
     config = uvicorn.Config(
         app,
@@ -81,7 +87,7 @@ async def serve(
         timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=grace,
     )
-    server = _Server(config, listeners, on_ready)
+    server = _Server(config, listeners, on_ready, head_seconds)
     with _forwarded_log(log):
         stopping = asyncio.create_task(server.stop_with(stop))
         try:
@@ -97,11 +103,16 @@ class _Server(uvicorn.Server):
     """uvicorn's server, with TLS per socket, and leaving signals to whoever runs the loop."""
 
     def __init__(
-        self, config: uvicorn.Config, listeners: Sequence[Listener], on_ready: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        listeners: Sequence[Listener],
+        on_ready: Callable[[], None],
+        head_seconds: float,
     ) -> None:
         super().__init__(config)
         self._listeners = listeners
         self._on_ready = on_ready
+        self._head_seconds = head_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 ours are known
         loop = asyncio.get_running_loop()
@@ -121,6 +132,14 @@ class _Server(uvicorn.Server):
     def _protocol(self) -> asyncio.Protocol:
         return _Protocol(self.config, self.server_state, {})
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            began_before = asyncio.get_running_loop().time() - self._head_seconds
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, _Protocol):
+                    connection.close_if_slow(began_before)
+        return await super().on_tick(counter)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -136,12 +155,19 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1; with a client certificate, the scope has the ASGI extension `tls` that shows it."""
+    """HTTP/1.1; with a client certificate, the scope has the ASGI extension `tls` that shows it.
+
+    The head of a request is limited in size and time, which neither uvicorn nor its parser does.
+    """
 
     _tls: dict[object, object] | None = None
+    _head_began: float | None = None
+    """When the head began that is not complete yet."""
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._head_began = self.loop.time()
         connection = transport.get_extra_info("ssl_object")
         leaf = connection.getpeercert(binary_form=True) if connection is not None else None
         if leaf is not None:
@@ -149,8 +175,26 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_began = self.loop.time()
+        self._head_bytes = 0
         if self._tls is not None:
             self.scope["extensions"] = {"tls": self._tls}
+
+    def on_headers_complete(self) -> None:
+        self._head_began = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_began is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too long.")
+
+    def close_if_slow(self, began_before: float) -> None:
+        """Close the connection if the head it waits for began before this time."""
+        if self._head_began is not None and self._head_began < began_before:
+            self.transport.close()
 
 
 class _Forward(logging.Handler):
