@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from OpenSSL import SSL
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -248,13 +248,15 @@ class _TlsObject:
 
 
 def _shown(connection: SSL.Connection) -> ClientTls:
-    leaf = connection.get_peer_certificate(as_cryptography=True)
-    issuers = connection.get_peer_cert_chain(as_cryptography=True) or []
-    # OpenSSL's own list has the leaf on the client's side only (SSL_get_peer_cert_chain(3)).
-    presented = [] if leaf is None else [leaf, *(issuer for issuer in issuers if issuer != leaf)]
+    leaf, issuers = connection.get_peer_certificate(), connection.get_peer_cert_chain() or []
+    ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, issuer) for issuer in issuers]
+    if leaf is not None:
+        # OpenSSL's list has the leaf on the client's side only (SSL_get_peer_cert_chain(3)).
+        leaf_der = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
+        ders = [leaf_der, *(der for der in ders if der != leaf_der)]
     name = connection.get_servername()
     return ClientTls(
-        chain_der=tuple(certificate.public_bytes(Encoding.DER) for certificate in presented),
+        chain_der=tuple(ders),
         sni=None if name is None else name.decode("ascii", "replace").lower(),
     )
 
