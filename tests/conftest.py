@@ -61,7 +61,9 @@ def postgres_server() -> Iterator[str]:
 
         # Not among pytest's directories: a socket's path has 107 bytes at most, and other sessions tidy there.
         session = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
-        server = pgserver.get_server(Path(tempfile.gettempdir()) / f"muster-pg-{session}", cleanup_mode="delete")
+        server = pgserver.get_server(
+            Path(tempfile.gettempdir()) / f"muster-pg-{session}", cleanup_mode="delete"
+        )
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts the power
             connection.execute("SELECT pg_reload_conf()")

@@ -69,10 +69,9 @@ class PostgresSession:
         columns = SQL(", ").join(map(Identifier, shape.written))
         copy = SQL("COPY {} ({}) FROM STDIN").format(Identifier(shape.name), columns)
         self.leave_pipeline()
-        with self._failing():
-            with self._connection.cursor().copy(copy) as stream:
-                for row in rows:
-                    stream.write_row(row)
+        with self._failing(), self._connection.cursor().copy(copy) as stream:
+            for row in rows:
+                stream.write_row(row)
 
     def lock(self, name: str) -> None:
         self.send("SELECT pg_advisory_xact_lock(%s)", (lock_number(name),))
