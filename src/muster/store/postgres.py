@@ -68,11 +68,10 @@ class PostgresSession:
         del statements
         columns = SQL(", ").join(map(Identifier, shape.written))
         copy = SQL("COPY {} ({}) FROM STDIN").format(Identifier(shape.name), columns)
-        with self._failing():
-            self.leave_pipeline()
-            with self._connection.cursor().copy(copy) as stream:
-                for row in rows:
-                    stream.write_row(row)
+        self.leave_pipeline()
+        with self._failing(), self._connection.cursor().copy(copy) as stream:
+            for row in rows:
+                stream.write_row(row)
 
     def lock(self, name: str) -> None:
         self.send("SELECT pg_advisory_xact_lock(%s)", (lock_number(name),))
@@ -81,9 +80,10 @@ class PostgresSession:
         self.send(f"{verb} write_")
 
     def leave_pipeline(self) -> None:
-        """Wait for every answer that is due."""
+        """Wait for every answer that is due; raises what any of them says."""
         self._pipeline = None
-        self._exit.close()
+        with self._failing():
+            self._exit.close()
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -197,13 +197,16 @@ class PostgresStore:
                 session, self._room, self._clock(), may_write=True, is_careful=is_careful
             )
             result = job.use_case(transaction)
-            if transaction.is_broken:
-                raise Restart
+            transaction.require_whole()
             line.appended += self._finish(session, transaction)
         except BaseException:
-            with contextlib.suppress(psycopg.Error, Restart, errors.MusterError):
+            try:
+                # What the use case went on without may be what made it raise; then the Restart of that counts.
                 session.leave_pipeline()
-            line.roll_back()
+            except errors.MusterError:
+                pass
+            finally:
+                line.roll_back()
             raise
         if connection.info.transaction_status != TransactionStatus.IDLE:
             line.drop()

@@ -30,8 +30,12 @@ LONGEST_GROUP = 0.015
 _ERRORS = (sqlite3.Error, UnicodeEncodeError, OverflowError)
 
 
+class TransactionLost(BaseException):
+    """SQLite rolled back by itself, as it does when the disk is full: nothing of the group is left."""
+
+
 class SqliteSession:
-    """A connection of one thread."""
+    """A connection of one thread, between BEGIN and COMMIT when it is used."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -39,21 +43,33 @@ class SqliteSession:
         self.tally = Tally()
         self.has_events = False
 
+    def begin(self, statement: str) -> None:
+        """Begin a transaction; Unavailable when the file cannot be locked or read."""
+        self._run(statement, ())
+
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        self._require_transaction()
         try:
             return self._cursor.execute(sql, parameters).fetchall()
         except _ERRORS as error:
             raise of_sqlite(error) from None
 
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        try:
-            return self._cursor.execute(sql, parameters).rowcount
-        except _ERRORS as error:
-            raise of_sqlite(error) from None
+        self._require_transaction()
+        return self._run(sql, parameters)
 
     def send(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self._require_transaction()
+        self._run(sql, parameters)
+
+    def _require_transaction(self) -> None:
+        """Never let a statement through that would be a transaction of its own."""
+        if not self.connection.in_transaction:
+            raise TransactionLost
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> int:
         try:
-            self._cursor.execute(sql, parameters)
+            return self._cursor.execute(sql, parameters).rowcount
         except _ERRORS as error:
             raise of_sqlite(error) from None
 
@@ -85,6 +101,9 @@ class SqliteStore:
         seals = Seals(sealer)
         self._room = Room(Statements(SQLITE, seals), seals, sealer)
         self._listeners: list[Callable[[], None]] = []
+        # Connected here, so that what is wrong with the file stops the start and not a thread.
+        self._writer = SqliteSession(connect(path))
+        self._idle_readers = [SqliteSession(connect(path, is_reader=True)) for _ in range(readers)]
         self._writing = Desk("muster-writer", self._write_forever)
         self._reading = Desk("muster-reader", self._read_forever, threads=readers)
 
@@ -121,29 +140,36 @@ class SqliteStore:
     # --- the reading threads --------------------------------------------------------------------------
 
     def _read_forever(self, desk: Desk) -> None:
-        session = SqliteSession(connect(self._path, is_reader=True))
+        session = self._idle_readers.pop()
         while (job := desk.wait()) is not None:
             jobs = [job]
             while len(jobs) < MOST_IN_GROUP and (job := desk.more()) is not None:
                 jobs.append(job)
-            # All were asked for before this snapshot is taken, so each sees what was acknowledged before it.
-            session.rows("BEGIN")
-            answers = [self._answer_read(session, job) for job in jobs]
-            session.rows("COMMIT")
-            settle(answers)
+            settle(self._read_group(session, jobs))
         session.connection.close()
+
+    def _read_group(self, session: SqliteSession, jobs: list[Job]) -> list[Answer]:
+        """Answer from one snapshot: all was asked before it is taken, so each sees what was acknowledged before."""
+        try:
+            session.begin("BEGIN")
+            answers = [self._answer_read(session, job) for job in jobs]
+            session.send("COMMIT")
+        except BaseException as error:  # noqa: BLE001 a thread that dies answers nobody
+            session.connection.rollback()
+            return [(job, None, as_unavailable(error)) for job in jobs]
+        return answers
 
     def _answer_read(self, session: SqliteSession, job: Job) -> Answer:
         transaction = Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
         try:
             return job, job.use_case(transaction), None
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 it is the caller's
             return job, None, error
 
     # --- the writing thread ---------------------------------------------------------------------------
 
     def _write_forever(self, desk: Desk) -> None:
-        session = SqliteSession(connect(self._path))
+        session = self._writer
         while (job := desk.wait()) is not None:
             settle(self._write_group(session, desk, job))
             if session.has_events:
@@ -159,17 +185,16 @@ class SqliteStore:
         answers: list[Answer] = []
         jobs = [first]
         try:
-            session.rows("BEGIN IMMEDIATE")
+            session.begin("BEGIN IMMEDIATE")
             answers.append(self._answer_write(session, first))
             end = time.monotonic() + LONGEST_GROUP
             while len(jobs) < MOST_IN_GROUP and time.monotonic() < end and (job := desk.more()) is not None:
                 jobs.append(job)
                 answers.append(self._answer_write(session, job))
             self._write_tally(session)
-            session.rows("COMMIT")
-        except BaseException as error:
-            failure = error if isinstance(error, errors.MusterError) else errors.Unavailable()
-            answers = [(job, None, failure) for job in jobs]
+            session.send("COMMIT")
+        except BaseException as error:  # noqa: BLE001 a thread that dies answers nobody
+            answers = [(job, None, as_unavailable(error)) for job in jobs]
             with contextlib.suppress(sqlite3.Error):
                 session.connection.rollback()
         finally:
@@ -177,34 +202,30 @@ class SqliteStore:
         return answers
 
     def _answer_write(self, session: SqliteSession, job: Job) -> Answer:
-        """Run one job in its savepoint. Raises only what concerns the whole group."""
-        try:
-            return job, self._attempt(session, job, is_careful=False), None
-        except Restart:
-            pass
-        except Exception as error:
-            return job, None, error
-        try:
-            return job, self._attempt(session, job, is_careful=True), None
-        except Exception as error:
-            return job, None, error
+        """Run one job in its savepoint; if need be once more, carefully. Raises only what ends the whole group."""
+        for is_careful in (False, True):
+            try:
+                return job, self._attempt(session, job, is_careful=is_careful), None
+            except Restart:
+                continue
+            except TransactionLost:
+                raise
+            except BaseException as error:  # noqa: BLE001 it is the caller's
+                return job, None, error
+        return job, None, errors.Unavailable()
 
     def _attempt(self, session: SqliteSession, job: Job, *, is_careful: bool) -> Any:
         transaction = Transaction(session, self._room, self._clock(), may_write=True, is_careful=is_careful)
-        session.rows("SAVEPOINT use_case")
+        session.send("SAVEPOINT use_case")
         try:
             result = job.use_case(transaction)
-            if transaction.is_broken:
-                raise Restart
+            transaction.require_whole()
             self._insert_events(session, transaction.events)
         except BaseException:
-            if not session.connection.in_transaction:
-                # SQLite gave up the whole transaction, as it does when the disk is full.
-                raise
-            session.rows("ROLLBACK TO use_case")
-            session.rows("RELEASE use_case")
+            session.send("ROLLBACK TO use_case")
+            session.send("RELEASE use_case")
             raise
-        session.rows("RELEASE use_case")
+        session.send("RELEASE use_case")
         session.tally.update(transaction.tally)
         return result
 
@@ -221,6 +242,11 @@ class SqliteStore:
             session.write(upsert.sql, upsert.bind(row))
 
 
+def as_unavailable(error: BaseException) -> Exception:
+    """Say to a whole group that nothing of it happened."""
+    return error if isinstance(error, errors.Unavailable) else errors.Unavailable()
+
+
 def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
     """Open the file as every part of the store does. Unavailable when it cannot be opened."""
     try:
@@ -228,10 +254,10 @@ def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
             path, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         for pragma in (
+            "busy_timeout = 10000",
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
-            "busy_timeout = 10000",
             "temp_store = MEMORY",
             "cache_size = -32768",
             f"query_only = {'ON' if is_reader else 'OFF'}",

@@ -4,9 +4,9 @@ from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ClauseElement,
     CompoundSelect,
-    Integer,
     Select,
     bindparam,
     column,
@@ -128,8 +128,8 @@ class Statements:
             query = write(shape, clauses, order, is_versioned=is_versioned)
             query = query.limit(literal_column("1")).offset(literal_column("0")) if is_single else query
             if window is not None:
-                query = query.offset(bindparam("w0", type_=Integer))
-                query = query if window.limit is None else query.limit(bindparam("w1", type_=Integer))
+                query = query.offset(bindparam("w0", type_=BigInteger))
+                query = query if window.limit is None else query.limit(bindparam("w1", type_=BigInteger))
             known = self._known[key] = self._compile(query)
         values = [value for clause in clauses for value in clause.values]
         if window is not None:

@@ -205,6 +205,10 @@ class Transaction:
     def _require_writable(self) -> None:
         if not self._may_write:
             raise TypeError("this use case only reads; run it with Store.run")
+        self.require_whole()
+
+    def require_whole(self) -> None:
+        """Raise Restart if a write failed and was not undone; such a transaction must not go on nor be committed."""
         if self.is_broken:
             raise Restart
 
@@ -302,8 +306,7 @@ class Transaction:
             self._seen[(shape.name, *shape.identity(noun))] = (version, status)
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        if self.is_broken:
-            raise Restart
+        self.require_whole()
         return self._session.rows(sql, parameters)
 
 

@@ -108,5 +108,7 @@ def _hand_over(answers: list[Answer]) -> None:
             continue
         if error is None:
             job.answer.set_result(value)
+        elif isinstance(error, StopIteration):  # which a future cannot carry
+            job.answer.set_exception(RuntimeError("a use case raised StopIteration"))
         else:
             job.answer.set_exception(error)
