@@ -1,6 +1,6 @@
 """Statements are written in SQLAlchemy Core, compiled once for each shape, and then run as text."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -171,10 +171,12 @@ class Statements:
         bind = numbered("p")
         return [clause.build(self.flavor, bind) for clause in clauses]
 
-    def once(self, key: Hashable, statement: ClauseElement) -> Statement:
-        """Compile a statement without clauses; its values are given in the order of the text."""
+    def once(self, key: Hashable, statement: ClauseElement | Callable[[], ClauseElement]) -> Statement:
+        """Compile a statement without clauses, or what builds it; values in the order of the text."""
         known = self._known.get(key)
         if known is None:
+            if not isinstance(statement, ClauseElement):
+                statement = statement()
             known = self._known[key] = self._compile(statement, in_order_of_text=True)
         return known
 

@@ -3,6 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from sqlalchemy import ClauseElement
@@ -262,7 +263,7 @@ class Transaction:
         asked = [value for value in (shape.name, tenant or None, status) if value is not None]
         with_deltas = self._room.statements.flavor.has_row_versions
         by = {"of_tenant": tenant != ANYWHERE, "of_status": status is not None, "with_deltas": with_deltas}
-        summed = self._room.statements.once(("tally", *by.values()), sum_of(**by))
+        summed = self._room.statements.once(("tally", *by.values()), partial(sum_of, **by))
         ((n,),) = self._rows(summed.sql, summed.bind(asked * (1 + with_deltas)))
         return int(n) + sum(
             change
