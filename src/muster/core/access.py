@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from typing import Protocol
 
 from muster.core.errors import Forbidden, NotFound, TenantClosed, Unauthenticated
@@ -203,12 +205,17 @@ def enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> Standing:
     roles = tx.select(
         Role, tenant_id, HeldBy(caller.id), Is("entity_kind", Kind.TENANT), Is("entity_id", tenant_id)
     )
-    actions = frozenset(action for role in roles for action in role.actions)
+    actions = _actions(tuple(role.actions for role in roles))
     if not roles and not tx.select(Role, tenant_id, HeldBy(caller.id)):
         raise TenantClosed
     if tenant.status is not Status.ENABLED and not (tenant.status is Status.DISABLED and "enable" in actions):
         raise TenantClosed
     return Standing(caller=caller, tenant=tenant, actions=actions)
+
+
+@lru_cache(maxsize=1024)
+def _actions(held: tuple[tuple[str, ...], ...]) -> frozenset[str]:
+    return frozenset(chain.from_iterable(held))
 
 
 def require(tx: Tx, standing: Standing, kind: Kind, entity: Entity | None, *actions: str) -> None:
@@ -306,23 +313,33 @@ def record(
     details: Json = None,
 ) -> None:
     """Write in the journal who did it; *operation* is `<kind>.<verb>`. One entry for each id."""
+    tx.add(*entries(tx, caller, tenant_id, operation, ids, details))
+
+
+def entries(
+    tx: Tx,
+    caller: Caller | str,
+    tenant_id: TenantId,
+    operation: str,
+    ids: Iterable[str],
+    details: Json = None,
+) -> list[JournalEntry]:
+    """Give what record would write, to be added together with what it is about."""
     actor = caller if isinstance(caller, str) else caller.id
     kind = Kind(operation.partition(".")[0])
-    tx.add(
-        *(
-            JournalEntry(
-                id=tx.new_id(),
-                tenant_id=tenant_id,
-                at=tx.now,
-                actor=actor,
-                operation=operation,
-                entity_kind=kind,
-                entity_id=entity_id,
-                details=details,
-            )
-            for entity_id in ids
+    return [
+        JournalEntry(
+            id=tx.new_id(),
+            tenant_id=tenant_id,
+            at=tx.now,
+            actor=actor,
+            operation=operation,
+            entity_kind=kind,
+            entity_id=entity_id,
+            details=details,
         )
-    )
+        for entity_id in ids
+    ]
 
 
 def without_secret(device: Device) -> Device:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from muster.core import access, connections, registry
-from muster.core.access import Caller, record
+from muster.core.access import Caller, entries, record
 from muster.core.bootstrap import in_order
 from muster.core.errors import Conflict, NotFound
 from muster.core.layout import EXTERNAL_ID, Layout
@@ -235,10 +235,12 @@ def _write(
         created_at=tx.now,
     )
     configs = () if config is None else (config,)
-    tx.add(*devices, *planned.channels, *planned.connections, *configs, kept)
-    record(tx, caller, tenant_id, "device.create", kept.device_ids)
-    record(tx, caller, tenant_id, "channel.create", kept.channel_ids)
-    record(tx, caller, tenant_id, "mapping.create", [external_id])
+    journal = [
+        *entries(tx, caller, tenant_id, "device.create", kept.device_ids),
+        *entries(tx, caller, tenant_id, "channel.create", kept.channel_ids),
+        *entries(tx, caller, tenant_id, "mapping.create", [external_id]),
+    ]
+    tx.add(*devices, *planned.channels, *planned.connections, *configs, kept, *journal)
 
 
 def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:

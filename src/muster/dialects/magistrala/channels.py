@@ -19,8 +19,13 @@ from muster.web.wire import text, window
 FILTERS = (*queries.LISTED, "client", "group", "connection_type")
 
 
+_WORDS = ("bulk", "connect", "disconnect")
+
+
 def draft(data: wire.NewChannel) -> registry.NewChannel:
-    """Read a channel to be created; any id that is not blank is good (spec A.0)."""
+    """Read a channel to be created; any id is good that is not blank nor a word of the paths (spec A.0)."""
+    if data.id in _WORDS:
+        raise Malformed("invalid id format provided")
     if data.id is not None and (not data.id.strip() or len(data.id) > 256 or "/" in data.id):
         raise Malformed("invalid id format provided")
     return registry.NewChannel(
