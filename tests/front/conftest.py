@@ -5,8 +5,9 @@ import asyncio
 import pytest
 import trustme
 import uvloop
-from nats_broker import free_port
-from tls_kit import EC, RSA, Pki, Run, issue
+
+from tests.front.nats_broker import free_port
+from tests.front.tls_kit import EC, RSA, Pki, Run, issue
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ import httpx
 import pytest
 import trustme
 import uvicorn
-from tls_kit import EC, Party, Pki, Run, issue
 from websockets.asyncio.client import connect as ws_connect
 
 from muster.web.tls import MAX_CHAIN, ClientTls, ServerTls, TlsHttpProtocol, TlsWebSocketProtocol, client_tls
+from tests.front.tls_kit import EC, Party, Pki, Run, issue
 
 
 class Echo(asyncio.Protocol):

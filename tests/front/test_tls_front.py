@@ -10,8 +10,6 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from nats_broker import nats_mqtt
-from tls_kit import Pki, Run
 
 from muster.core.model import DeviceId, TenantId
 from muster.plane.adapter.decoder import Decoder
@@ -31,6 +29,8 @@ from muster.plane.arrivals import Arrival, Identity, Login, OneTimeLogins, Refus
 from muster.plane.front import Front, FrontLimits
 from muster.plane.listener import SocketLimits
 from muster.web.tls import ServerTls
+from tests.front.nats_broker import nats_mqtt
+from tests.front.tls_kit import Pki, Run
 
 
 def device_of(name: str) -> Identity:
