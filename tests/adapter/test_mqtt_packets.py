@@ -249,3 +249,8 @@ def test_what_cannot_be_spelled_is_a_value_error(packet: Packet) -> None:
     """The encoder never writes a length or identifier that wraps around."""
     with pytest.raises(ValueError, match=r"between 1 and 65535|longer than"):
         encode(packet)
+
+
+def test_a_password_is_never_shown() -> None:
+    """A CONNECT in a log or a traceback keeps its secret."""
+    assert "s3cret" not in repr(Connect(client_id="c", username="u", password=b"s3cret"))

@@ -7,7 +7,7 @@ that is good once: the auth callout redeems it and gets the Arrival back.
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from muster.core.model import DeviceId, TenantId
@@ -52,7 +52,7 @@ class Login:
     """User name and password that the broker gets instead of the device's own."""
 
     username: str
-    password: bytes
+    password: bytes = field(repr=False)
 
 
 class Doorkeeper(Protocol):

@@ -15,6 +15,14 @@ _log = structlog.get_logger("muster.plane.listener")
 
 _ACCEPTS_PER_TURN: Final = 64  # a storm of connections must not starve the sessions that run
 _PAUSE_WITHOUT_DESCRIPTORS: Final = 0.5  # seconds
+_SOCKET_OPTIONS: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    # A device that vanished without a word, and without a keep alive, is noticed after about four minutes.
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 0x101), 30),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 0x102), 4),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0x10)), 120),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +213,8 @@ class Listener:
             return
         peer.setblocking(False)
         with contextlib.suppress(OSError):  # the peer may be gone already
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for level, option, value in _SOCKET_OPTIONS:
+                peer.setsockopt(level, option, value)
         self._empty.clear()
         task = asyncio.get_running_loop().create_task(self._begin(peer, Seat(self)))
         self._starting.add(task)

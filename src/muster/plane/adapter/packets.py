@@ -1,6 +1,6 @@
 """MQTT 3.1.1 packets as values (OASIS MQTT 3.1.1) and their spelling in bytes; decoder.py reads them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -46,7 +46,7 @@ class Connect:
     clean_session: bool = True
     keep_alive: int = 0
     username: str | None = None
-    password: bytes | None = None
+    password: bytes | None = field(default=None, repr=False)
     will: Will | None = None
 
 
