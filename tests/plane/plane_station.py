@@ -47,8 +47,11 @@ class Station:
         self.run(self._make())
 
     async def _make(self) -> None:
-        self.broker = Broker(find_binary(None), self.node, self.keys)
+        self.broker = Broker(find_binary(None), self.node, self.keys, on_refused=self._dropped)
         self.plane = self.make_plane(retention=self._retention)
+
+    def _dropped(self) -> None:
+        self.plane.meters.dropped.inc()
 
     def make_plane(self, *, leads: bool = True, retention: Retention | None = None) -> Plane:
         return Plane(
@@ -125,6 +128,9 @@ class Station:
     def stop(self) -> None:
         self.run(self.plane.stop())
         self.run(self.broker.stop())
+        self._end_loop()
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
