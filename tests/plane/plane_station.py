@@ -113,6 +113,11 @@ class Station:
         session = f"{device.tenant}/{device.id}"
         return self.eventually(lambda: bool(self.plane.sessions.live(session)), 1)
 
+    def leave(self, device: FleetDevice, connection: Device) -> None:
+        """Disconnect and wait until the broker knows."""
+        connection.close()
+        assert self.eventually(lambda: not self.plane.sessions.live(f"{device.tenant}/{device.id}"))
+
     def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
         """Say whether it holds within *patience* seconds."""
         end = time.monotonic() + patience

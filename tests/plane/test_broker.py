@@ -84,6 +84,7 @@ def test_a_killed_broker_comes_back_and_devices_with_it(tmp_path: Path, when_don
     reader = station.fleet.device("ashes", phoenix_channel=BOTH)
     with station.connect(reader, clean=False) as r:
         r.subscribe("m/t1/c/phoenix-channel/kept", qos=1)
+        station.leave(reader, r)
     with station.connect(device) as d:
         d.publish("channels/phoenix-channel/messages/state", "glowing", qos=1, retain=True)
         d.publish("channels/phoenix-channel/messages/kept", "queued", qos=1)

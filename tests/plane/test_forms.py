@@ -119,6 +119,7 @@ def test_a_persistent_session_finds_what_came_in_the_other_form_while_it_was_awa
     reader = station.fleet.device("r-away", away_channel=SUBSCRIBE)
     with station.connect(reader, clean=False) as r:
         r.subscribe("m/t1/c/away-channel/#", qos=1)
+        station.leave(reader, r)
     with station.connect(writer) as w:
         w.publish("channels/away-channel/messages/x", "kept", qos=1)
     with station.connect(reader, clean=False) as r:

@@ -42,6 +42,7 @@ def test_a_device_that_is_away_finds_it_when_it_comes_back(station: Station):
     device = station.fleet.device("http-away", http_away=SUBSCRIBE)
     with station.connect(device, clean=False) as d:
         d.subscribe("channels/http-away/messages/req", qos=1)
+        station.leave(device, d)
     publish(station, "http-away", "req", b"command")
     with station.connect(device, clean=False) as d:
         assert d.next() == ("channels/http-away/messages/req", b"command", 1, False)
