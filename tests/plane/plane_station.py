@@ -47,8 +47,11 @@ class Station:
         self.run(self._make())
 
     async def _make(self) -> None:
-        self.broker = Broker(find_binary(None), self.node, self.keys)
+        self.broker = Broker(find_binary(None), self.node, self.keys, on_refused=self._dropped)
         self.plane = self.make_plane(retention=self._retention)
+
+    def _dropped(self) -> None:
+        self.plane.meters.dropped.inc()
 
     def make_plane(self, *, leads: bool = True, retention: Retention | None = None) -> Plane:
         return Plane(
@@ -110,6 +113,11 @@ class Station:
         session = f"{device.tenant}/{device.id}"
         return self.eventually(lambda: bool(self.plane.sessions.live(session)), 1)
 
+    def leave(self, device: FleetDevice, connection: Device) -> None:
+        """Disconnect and wait until the broker knows."""
+        connection.close()
+        assert self.eventually(lambda: not self.plane.sessions.live(f"{device.tenant}/{device.id}"))
+
     def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
         """Say whether it holds within *patience* seconds."""
         end = time.monotonic() + patience
@@ -125,6 +133,9 @@ class Station:
     def stop(self) -> None:
         self.run(self.plane.stop())
         self.run(self.broker.stop())
+        self._end_loop()
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()

@@ -26,8 +26,11 @@ def test_a_message_in_either_form_arrives_once_at_a_reader_of_either(
         assert r.subscribe(f"{names(channel)[read]}/#", qos=qos) == [qos]
         w.publish(f"{names(channel)[sent]}/a/b.c", "one", qos=qos)
         w.publish(names(channel)[sent], "two", qos=qos)
-        assert r.next() == (f"{names(channel)[read]}/a/b.c", b"one", qos, False)
-        assert r.next() == (names(channel)[read], b"two", qos, False)
+        # Two topics: MQTT orders the messages of one.
+        assert {r.next(), r.next()} == {
+            (f"{names(channel)[read]}/a/b.c", b"one", qos, False),
+            (names(channel)[read], b"two", qos, False),
+        }
         assert r.is_quiet()
 
 
@@ -116,6 +119,7 @@ def test_a_persistent_session_finds_what_came_in_the_other_form_while_it_was_awa
     reader = station.fleet.device("r-away", away_channel=SUBSCRIBE)
     with station.connect(reader, clean=False) as r:
         r.subscribe("m/t1/c/away-channel/#", qos=1)
+        station.leave(reader, r)
     with station.connect(writer) as w:
         w.publish("channels/away-channel/messages/x", "kept", qos=1)
     with station.connect(reader, clean=False) as r:

@@ -76,7 +76,7 @@ def test_a_kept_session_of_a_revoked_device_receives_nothing_more(station: Stati
     with station.connect(device, clean=False) as d, station.connect(writer) as w:
         assert d.subscribe(topic, qos=qos) == [qos]
         if is_away:
-            d.close()
+            station.leave(device, d)
             w.publish(topic, "queued", qos=qos)
         device.is_enabled = False
         station.deliver(ENDED, device)
@@ -95,6 +95,7 @@ def test_a_kept_session_loses_what_it_may_no_longer_read(station: Station):
     writer = station.fleet.device("loses-w", loses_a=PUBLISH)
     with station.connect(device, clean=False) as d:
         d.subscribe("channels/loses-a/messages", qos=1)
+        station.leave(device, d)
     with station.connect(writer) as w:
         w.publish("channels/loses-a/messages", "queued", qos=1)
         device.channels["loses-a"] = (False, False)
@@ -113,6 +114,7 @@ def test_a_kept_session_is_left_alone_by_changes_that_take_nothing_from_it(stati
     station.fleet.channel("gains-b")
     with station.connect(device, clean=False) as d:
         d.subscribe("channels/gains-a/messages", qos=1)
+        station.leave(device, d)
     with station.connect(writer) as w:
         w.publish("channels/gains-a/messages", "queued", qos=1)
     device.channels["gains-b"] = SUBSCRIBE

@@ -1,10 +1,11 @@
-"""What one process tells the others when it lets a device in: who comes, from where, what it may read."""
+"""What one process tells the leading one when it lets a device in: who, from where, what it may read."""
 
 import msgspec
 
 from muster.core.messaging import Rights
 
 ADMITTED = "_MUSTER.admitted"
+"""The leading process answers here, with nothing, when it is ready for the device."""
 
 
 class Admitted(msgspec.Struct, frozen=True, array_like=True):
@@ -17,20 +18,15 @@ class Admitted(msgspec.Struct, frozen=True, array_like=True):
     channels: list[tuple[str, str, str | None, str | None]]
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Admitted).decode
-
-
-def write_admitted(rights: Rights, client_id: str, source: str, protocol: str) -> bytes:
-    """Give the message that says it."""
+def admitted(rights: Rights, client_id: str, source: str, protocol: str) -> Admitted:
+    """Say it of a device that is let in with these rights."""
     channels: list[tuple[str, str, str | None, str | None]] = [
         (right.channel_id, right.tenant_id, right.route, right.tenant_alias)
         for right in rights.channels
         if right.subscribe
     ]
-    return _encode(Admitted(rights.session, client_id, source, protocol, channels))
+    return Admitted(rights.session, client_id, source, protocol, channels)
 
 
-def read_admitted(message: bytes) -> Admitted:
-    """Read what write_admitted wrote."""
-    return _decode(message)
+write_admitted = msgspec.msgpack.Encoder().encode
+read_admitted = msgspec.msgpack.Decoder(Admitted).decode

@@ -88,6 +88,10 @@ class Broker:
         Unavailable, with its last words, if it does not; it is tried again all the same until stop.
         """
         self._watch = asyncio.create_task(self._keep_running(), name="broker")
+        await self.wait_up(patience)
+
+    async def wait_up(self, patience: float) -> None:
+        """Wait until it answers. Unavailable, with its last words, if not within *patience* seconds."""
         try:
             await asyncio.wait_for(self._is_up.wait(), patience)
         except TimeoutError:

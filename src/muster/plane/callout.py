@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from muster.core.errors import MusterError, Unavailable
 from muster.core.messaging import Reason, Refusal, Rights
 from muster.core.model import DeviceId, Secret, TenantId
-from muster.plane.admitted import ADMITTED, write_admitted
+from muster.plane.admitted import Admitted, admitted
 from muster.plane.config import ANSWER_BYTES, DEVICES
 from muster.plane.keys import Signer, is_signed, server_key, split_token
 from muster.plane.link import Link
@@ -103,9 +103,13 @@ class Callout:
         authorise: Authorise,
         claim_client_id: ClaimClientId,
         owner_of: Callable[[str], str | None],
+        expect: Callable[[Admitted], Awaitable[None]],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare. *link* is of the CALLOUT account; *owner_of* tells whose live session has a client id."""
+        """Prepare. *link* is of the CALLOUT account; *owner_of* tells whose live session has a client id.
+
+        *expect* is told of each device before it is let in.
+        """
         self._link = link
         self._signer = signer
         self._tickets = tickets
@@ -113,6 +117,7 @@ class Callout:
         self._authorise = authorise
         self._claim = claim_client_id
         self._owner_of = owner_of
+        self._expect = expect
         self._now = now
         self._servers: dict[str, Ed25519PublicKey] = {}
         self._claimed: OrderedDict[str, str] = OrderedDict()
@@ -181,8 +186,7 @@ class Callout:
             return rights
         if not await self._may_use(login.client_id, rights):
             return Refusal(Reason.CLIENT_ID_TAKEN)
-        message = write_admitted(rights, login.client_id, login.source, login.protocol)
-        await self._link.publish(ADMITTED, message)
+        await self._expect(admitted(rights, login.client_id, login.source, login.protocol))
         return rights
 
     async def _may_use(self, client_id: str, rights: Rights) -> bool:

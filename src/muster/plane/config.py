@@ -29,6 +29,8 @@ class Limits:
     login_seconds: float = 10
     in_flight: int = 256
     """Unacknowledged QoS 1 and 2 messages of one subscription. All of a session's together may be 65,535."""
+    acknowledge_seconds: int = 10
+    """How long a device may take to acknowledge a message before it is sent again."""
     store_bytes: int | None = None
     """What queued and retained messages may take on disk; None: what the broker finds reasonable there."""
 
@@ -80,7 +82,13 @@ def _server(node: Node) -> dict[str, Any]:
 
 
 def _doors(node: Node) -> dict[str, Any]:
-    mqtt = {"host": node.mqtt[0], "port": node.mqtt[1], "max_ack_pending": node.limits.in_flight}
+    mqtt = {
+        "host": node.mqtt[0],
+        "port": node.mqtt[1],
+        "max_ack_pending": node.limits.in_flight,
+        # What was on its way to a device that vanished is sent again after this, not at once when it returns.
+        "ack_wait": f"{node.limits.acknowledge_seconds}s",
+    }
     if node.websocket is None:
         return {"mqtt": mqtt}
     host, port = node.websocket

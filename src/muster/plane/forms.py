@@ -6,15 +6,16 @@ docs/decisions/0003-address-forms.md.
 """
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from muster.core.errors import MusterError
-from muster.plane.admitted import ADMITTED, Admitted, read_admitted
+from muster.plane.admitted import Admitted
 from muster.plane.link import Link
 from muster.plane.meters import Meters
 from muster.plane.records import Records
@@ -32,6 +33,7 @@ _QUEUE = "muster-forms"
 _WARM_SECONDS = 10.0
 _LINGER_SECONDS = 0.25
 _AGAIN_SECONDS = 1.0
+_SETTLE_SECONDS = 1
 Resolve = Callable[[str, str | None], Awaitable[Address | None]]
 """Given a channel's id or route and the tenant's id or alias, where named: its address, or None."""
 
@@ -62,7 +64,6 @@ class Forms:
         """Prepare. Then attach, before anything starts."""
         self._resolve = resolve
         self._copied = meters.copied
-        self._send: Callable[[bytes], None] = lambda _: None
         self._readers: Counter[str] = Counter()
         self._reads: dict[str, set[str]] = {}
         self._meetings: dict[str, _Meeting] = {}
@@ -73,21 +74,17 @@ class Forms:
         self._is_mirroring = False
         self._unmirrored: deque[tuple[bytes, bytes, bytes]] = deque()
         self._link: Link | None = None
+        self._wire: Wire | None = None
+        self._unsent: list[bytes] = []
+        self._unsettled: list[asyncio.Future[None]] = []
         records.watch(self.reads)
 
-    def attach(self, link: Link, callout: Link) -> None:
-        """Work over *link*, of the DEVICES account, a Wire with copy; *callout* tells who is let in."""
-        wire = link.client
-        if not isinstance(wire, Wire):
+    def attach(self, link: Link) -> None:
+        """Work over *link*, of the DEVICES account and made of a Wire with copy."""
+        if not isinstance(link.client, Wire):
             raise TypeError("copies need a Wire")
-
-        def send(commands: bytes) -> None:
-            if link.is_up:  # else they are sent when it is
-                link.spawn(wire.send(commands))
-
-        self._link, self._send = link, send
+        self._link, self._wire = link, link.client
         link.on_up(self._subscribe_again)
-        callout.on_message(ADMITTED, self._admitted)
 
     # --- what is read, and what may be at any moment -------------------------------------------------
 
@@ -107,21 +104,21 @@ class Forms:
         for root in now ^ before:
             self._changed(root)
 
-    async def _admitted(self, message: Msg) -> None:
-        self.expect(read_admitted(message.data))
-
-    def expect(self, admitted: Admitted) -> None:
-        """A device is being let in: be ready before it subscribes, whatever name it will use."""
+    async def expect(self, admitted: Admitted) -> None:
+        """Be ready for a device that is being let in, whatever name it will use: before this returns."""
         channels = [Address(*channel) for channel in admitted.channels]
         if not channels:
             return
         self._cool(admitted.client_id, self._warm.get(admitted.client_id))
+        opened = self._next
         for address in channels:
             meeting = self._meet(address)
             meeting.warm += 1
             self._update(meeting)
         self._warm[admitted.client_id] = [address.channel_id for address in channels]
         self._cool_later(_WARM_SECONDS, admitted.client_id)
+        if opened != self._next:
+            await self._settle()
 
     def _cool_later(self, seconds: float, client_id: str) -> None:
         warm = self._warm.get(client_id)
@@ -203,6 +200,36 @@ class Forms:
         if source is not None:
             del self._sources[source.number], self._sources[source.number + 1]
             self._send(cancellation(source.number) + cancellation(source.number + 1))
+
+    def _send(self, commands: bytes) -> None:
+        """Send soon; what is sent while the broker is away is lost, and sent again when it is back."""
+        self._unsent.append(commands)
+        if len(self._unsent) == 1 and self._link is not None:
+            self._link.spawn(self._drain())
+
+    async def _drain(self) -> None:
+        commands, self._unsent = b"".join(self._unsent), []
+        if commands and self._wire is not None and self._link is not None and self._link.is_up:
+            await self._wire.send(commands)
+
+    async def _settle(self) -> None:
+        """Wait until the broker has done what was sent; many wait for one answer."""
+        done = asyncio.get_running_loop().create_future()
+        self._unsettled.append(done)
+        if len(self._unsettled) == 1 and self._link is not None:
+            self._link.spawn(self._settle_all())
+        await done
+
+    async def _settle_all(self) -> None:
+        while self._unsettled:
+            await self._drain()
+            waiting = len(self._unsettled)
+            if self._wire is not None and self._wire.is_connected:
+                with contextlib.suppress(NatsError, TimeoutError):
+                    await self._wire.flush(timeout=_SETTLE_SECONDS)
+            for done in self._unsettled[:waiting]:
+                done.set_result(None)
+            del self._unsettled[:waiting]
 
     async def _subscribe_again(self) -> None:
         """After the broker came back, which forgot everything."""

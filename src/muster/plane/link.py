@@ -38,6 +38,7 @@ class Link:
         self._account = account
         self._subscriptions: list[tuple[str, str, Handle]] = []
         self._on_up: list[Callable[[], Awaitable[None]]] = []
+        self._is_started = False
         self._is_up = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,6 +57,7 @@ class Link:
 
     def start(self) -> None:
         """Begin to connect."""
+        self._is_started = True
         self.spawn(self._connect())
 
     async def wait_up(self, patience: float) -> None:
@@ -74,7 +76,8 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.client.close()
+        if self._is_started:
+            await self.client.close()
 
     async def publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None

@@ -24,7 +24,10 @@ _WAIT = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How much of what passes is kept to be read back. *bytes* bounds all of it."""
+    """How much of what passes is kept to be read back. *bytes* bounds all of it.
+
+    What is copied from one address form to another counts under both, and is shown once.
+    """
 
     messages_per_topic: int = 100
     seconds: float = 86_400

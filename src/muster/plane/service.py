@@ -1,13 +1,17 @@
 """The parts of this room, joined: what a process of Muster needs to have devices speak."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
+from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
+from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
 from muster.plane.callout import Authorise, Callout, ClaimClientId
 from muster.plane.config import CALLOUT, DEVICES, SYSTEM
 from muster.plane.forms import Forms, Resolve
@@ -20,6 +24,8 @@ from muster.plane.sessions import Sessions
 from muster.plane.sockets import Sockets
 from muster.plane.tickets import Tickets
 from muster.plane.wire import Wire
+
+_LEADER_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +83,33 @@ class Plane:
             authorise=ports.authorise,
             claim_client_id=ports.claim_client_id,
             owner_of=self.sessions.owner_of,
+            expect=self._expect if leads else self._ask_the_leader,
         )
         self.publisher = Publisher(devices, self.meters, payload_bytes=payload_bytes, retention=retention)
         self.sockets = Sockets(devices, callout, self.publisher)
+        self._callout = callout
+        self._forms = Forms(records, self.meters, resolve=ports.resolve)
         if leads:
-            self._copy(urls, keys, records, ports, callout)
+            link = Link(urls, keys, DEVICES, client=Wire(self._forms.copy), echo=False)
+            self._forms.attach(link)
+            self._links.append(link)
+            callout.on_message(ADMITTED, self._expect_for_another)
 
-    def _copy(self, urls: Sequence[str], keys: Keys, records: Records, ports: Ports, callout: Link) -> None:
-        forms = Forms(records, self.meters, resolve=ports.resolve)
-        link = Link(urls, keys, DEVICES, client=Wire(forms.copy), echo=False)
-        forms.attach(link, callout)
-        self._links.append(link)
+    async def _expect(self, admitted: Admitted) -> None:
+        self.sessions.came_from(admitted)
+        await self._forms.expect(admitted)
+
+    async def _expect_for_another(self, message: Msg) -> None:
+        async def answer() -> None:
+            await self._expect(read_admitted(message.data))
+            await self._callout.publish(message.reply, b"")
+
+        self._callout.spawn(answer())
+
+    async def _ask_the_leader(self, admitted: Admitted) -> None:
+        # Without a leader a device is let in all the same; until there is one nothing is copied.
+        with contextlib.suppress(Unavailable):
+            await self._callout.request(ADMITTED, write_admitted(admitted), patience=_LEADER_SECONDS)
 
     @property
     def is_up(self) -> bool:

@@ -14,7 +14,7 @@ from muster.core import events
 from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, Instant, TenantId
-from muster.plane.admitted import ADMITTED, Admitted, read_admitted
+from muster.plane.admitted import Admitted
 from muster.plane.callout import ClaimClientId, looks_made_up
 from muster.plane.config import DEVICES
 from muster.plane.evict import evict
@@ -130,12 +130,17 @@ class Sessions:
         link.on_message(f"$SYS.ACCOUNT.{DEVICES}.CONNECT", self._came)
         link.on_message(f"$SYS.ACCOUNT.{DEVICES}.DISCONNECT", self._went)
         link.on_up(self._recount)
-        callout.on_message(ADMITTED, self._admitted)
         records.watch(self._kept)
 
     def owner_of(self, client_id: str) -> str | None:
         """Tell whose live session has this MQTT client id."""
         return self._owner.get(client_id)
+
+    def came_from(self, admitted: Admitted) -> None:
+        """Note where a device really comes from: through the TLS front the broker sees the front alone."""
+        self._origins[admitted.client_id] = admitted
+        if len(self._origins) > _PENDING:
+            del self._origins[next(iter(self._origins))]
 
     def live(self, session: str) -> list[Live]:
         """Give the connections of a session's name."""
@@ -207,13 +212,6 @@ class Sessions:
 
     async def _claim_for(self, client_id: str, tenant: TenantId, device: DeviceId) -> None:
         await self._claim(client_id, tenant, device, keep=True)
-
-    async def _admitted(self, message: Msg) -> None:
-        """Note where a device really comes from: through the TLS front the broker sees the front alone."""
-        admitted = read_admitted(message.data)
-        self._origins[admitted.client_id] = admitted
-        if len(self._origins) > _PENDING:
-            del self._origins[next(iter(self._origins))]
 
     async def _came(self, message: Msg) -> None:
         news = _news(message.data)
