@@ -142,29 +142,20 @@ class SqliteStore:
     def _read_forever(self, desk: Desk) -> None:
         session = self._idle_readers.pop()
         while (job := desk.wait()) is not None:
-            jobs = [job]
-            while len(jobs) < MOST_IN_GROUP and (job := desk.more()) is not None:
-                jobs.append(job)
-            settle(self._read_group(session, jobs))
+            settle([self._answer_read(session, job)])
         session.connection.close()
 
-    def _read_group(self, session: SqliteSession, jobs: list[Job]) -> list[Answer]:
-        """Answer from one snapshot: all was asked before it is taken, so each sees what was acknowledged before."""
+    def _answer_read(self, session: SqliteSession, job: Job) -> Answer:
+        """Run one job in a snapshot of its own, so that it sees all that was acknowledged before."""
         try:
             session.begin("BEGIN")
-            answers = [self._answer_read(session, job) for job in jobs]
+            transaction = Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
+            answer: Answer = (job, job.use_case(transaction), None)
             session.send("COMMIT")
         except BaseException as error:  # noqa: BLE001 a thread that dies answers nobody
             session.connection.rollback()
-            return [(job, None, as_unavailable(error)) for job in jobs]
-        return answers
-
-    def _answer_read(self, session: SqliteSession, job: Job) -> Answer:
-        transaction = Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
-        try:
-            return job, job.use_case(transaction), None
-        except BaseException as error:  # noqa: BLE001 it is the caller's
-            return job, None, error
+            return job, None, errors.Unavailable() if isinstance(error, TransactionLost) else error
+        return answer
 
     # --- the writing thread ---------------------------------------------------------------------------
 

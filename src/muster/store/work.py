@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections import defaultdict
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from muster.core import errors
 from muster.core.ports import Tx
@@ -13,11 +14,44 @@ from muster.core.ports import Tx
 R = TypeVar("R")
 
 
+class Mailbox:
+    """Answers on their way to one event loop; however many wait there, one wake-up is under way."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._answers: deque[Answer] = deque()
+        self._is_called = False
+
+    def put(self, answers: Iterable["Answer"]) -> None:
+        """Hand over answers; from any thread."""
+        self._answers.extend(answers)
+        if not self._is_called:
+            self._is_called = True
+            try:
+                self._loop.call_soon_threadsafe(self._hand_over)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._answers.clear()
+
+    def _hand_over(self) -> None:
+        # First the flag: what is put after this is seen below, or calls again.
+        self._is_called = False
+        while self._answers:
+            job, value, error = self._answers.popleft()
+            if job.answer.done():
+                continue
+            if error is None:
+                job.answer.set_result(value)
+            elif isinstance(error, StopIteration):  # which a future cannot carry
+                job.answer.set_exception(RuntimeError("a use case raised StopIteration"))
+            else:
+                job.answer.set_exception(error)
+
+
 class Job(NamedTuple):
     """A use case that somebody awaits."""
 
     use_case: Callable[[Tx], Any]
-    loop: asyncio.AbstractEventLoop
+    mailbox: Mailbox
     answer: asyncio.Future[Any]
 
 
@@ -34,6 +68,7 @@ class Desk:
         self._lock = threading.Lock()
         self._is_open = True
         self._most = most
+        self._mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
         self._threads = [
             threading.Thread(target=serve, args=(self,), name=f"{name}-{number}", daemon=True)
             for number in range(threads)
@@ -49,7 +84,7 @@ class Desk:
     def submit(self, use_case: Callable[[Tx], Any]) -> asyncio.Future[Any]:
         """Hand in a use case; Unavailable when the store is closing or too much waits already."""
         loop = asyncio.get_running_loop()
-        job = Job(use_case, loop, loop.create_future())
+        job = Job(use_case, self._mailbox(loop), loop.create_future())
         with self._lock:
             if not self._is_open:
                 raise errors.Unavailable("the database is closing")
@@ -57,6 +92,12 @@ class Desk:
                 raise errors.Unavailable("the database has too much to do at the moment")
             self._queue.put(job)
         return job.answer
+
+    def _mailbox(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        box = self._mailboxes.get(loop)
+        if box is None:
+            box = self._mailboxes[loop] = Mailbox(loop)
+        return box
 
     def wait(self) -> Job | None:
         """Wait for a job; None when there will be none any more."""
@@ -91,24 +132,7 @@ def call(use_case: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def settle(answers: list[Answer]) -> None:
-    """Give every awaiter its answer, in one hop to each event loop."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        by_loop[answer[0].loop].append(answer)
-    for loop, mine in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_hand_over, mine)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            continue
-
-
-def _hand_over(answers: list[Answer]) -> None:
-    for job, value, error in answers:
-        if job.answer.done():
-            continue
-        if error is None:
-            job.answer.set_result(value)
-        elif isinstance(error, StopIteration):  # which a future cannot carry
-            job.answer.set_exception(RuntimeError("a use case raised StopIteration"))
-        else:
-            job.answer.set_exception(error)
+    """Give every awaiter its answer, in as few wake-ups as there are event loops."""
+    boxes = {answer[0].mailbox for answer in answers}
+    for box in boxes:
+        box.put(answers if len(boxes) == 1 else [answer for answer in answers if answer[0].mailbox is box])

@@ -1,0 +1,196 @@
+"""Proves on a live database that it is whole: nothing dangles, every seal opens, every tally is the count."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from muster.core.errors import MusterError
+from muster.core.model import Kind
+from muster.core.ports import Sealer
+from muster.store import tables as t
+from muster.store.flavor import POSTGRES, SQLITE, Flavor
+from muster.store.nouns import SHAPES
+from muster.store.rows import CONTEXT_SEPARATOR, Sealed, Shape
+from muster.store.statements import tally_columns
+from muster.store.upkeep import snapshot
+
+BATCH = 2000
+_REMARKS_PER_CHECK = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as it must be."""
+
+    table: str
+    row: str
+    """The row's key, as text; empty when it is about the whole table."""
+    problem: str
+
+
+def examine(url: str, sealer: Sealer) -> list[Finding]:
+    """Read the whole database as it is at one moment; give what is wrong with it, at most 100 remarks a check.
+
+    Unavailable when the database does not answer.
+    """
+    with snapshot(url) as connection:
+        flavor = SQLITE if connection.dialect.name == "sqlite" else POSTGRES
+        checks = [_file(connection), *_references(connection), *_records(connection, flavor)]
+        checks += [_seals(connection, shape, sealer) for shape in SHAPES.values()]
+        checks += [_tallies(connection, shape) for shape in SHAPES.values() if shape.is_tallied]
+        return [finding for check in checks for finding in _first(check)]
+
+
+def _first(check: Iterator[Finding]) -> list[Finding]:
+    return [finding for finding, _ in zip(check, range(_REMARKS_PER_CHECK), strict=False)]
+
+
+def _file(connection: sa.Connection) -> Iterator[Finding]:
+    """SQLite's own look at its file."""
+    if connection.dialect.name == "sqlite":
+        for (said,) in connection.exec_driver_sql("PRAGMA quick_check(20)"):
+            if said != "ok":
+                yield Finding(table="", row="", problem=str(said))
+
+
+# --- nothing dangles ----------------------------------------------------------------------------------
+
+_DEVICE = (t.devices.c.id, t.devices.c.tenant_id)
+_LINKS: tuple[tuple[sa.Table, tuple[str, ...], tuple[sa.Column[Any], ...]], ...] = (
+    (t.connections, ("device_id", "tenant_id"), _DEVICE),
+    (t.connections, ("channel_id", "tenant_id"), (t.channels.c.id, t.channels.c.tenant_id)),
+    (t.bootstrap_configs, ("device_id", "tenant_id"), _DEVICE),
+    (t.presences, ("device_id", "tenant_id"), _DEVICE),
+    (t.client_id_claims, ("device_id", "tenant_id"), _DEVICE),
+    (t.members, ("role_id", "tenant_id"), (t.roles.c.id, t.roles.c.tenant_id)),
+    (t.members, ("user_id",), (t.users.c.id,)),
+    (t.invitations, ("role_id", "tenant_id"), (t.roles.c.id, t.roles.c.tenant_id)),
+    (t.devices, ("group_id", "tenant_id"), (t.groups.c.id, t.groups.c.tenant_id)),
+    (t.channels, ("group_id", "tenant_id"), (t.groups.c.id, t.groups.c.tenant_id)),
+    (t.groups, ("parent_id", "tenant_id"), (t.groups.c.id, t.groups.c.tenant_id)),
+    (t.api_keys, ("user_id",), (t.users.c.id,)),
+    (t.users, ("personal_tenant",), (t.tenants.c.id,)),
+)
+"""Which columns of a table name which row of another, in the same tenant; nothing is named by NULL."""
+_ENTITIES = {Kind.TENANT: t.tenants, Kind.GROUP: t.groups, Kind.DEVICE: t.devices, Kind.CHANNEL: t.channels}
+
+
+def _references(connection: sa.Connection) -> Iterator[Iterator[Finding]]:
+    for table, columns, target in _LINKS:
+        yield _link(connection, table, columns, target)
+    for table in (t.devices, t.channels, t.groups, t.roles, t.bootstrap_configs, t.provision_records):
+        yield _link(connection, table, ("tenant_id",), (t.tenants.c.id,))
+    for kind, target_table in _ENTITIES.items():
+        named = t.roles.c.entity_kind == kind.value
+        yield _link(connection, t.roles, ("entity_id",), (target_table.c.id,), named)
+
+
+def _link(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: tuple[str, ...],
+    target: tuple[sa.Column[Any], ...],
+    *where: sa.ColumnElement[bool],
+) -> Iterator[Finding]:
+    """Find the rows whose columns name what is not there."""
+    other = target[0].table.alias()
+    named = [other.c[to.name] == table.c[name] for name, to in zip(columns, target, strict=True)]
+    key = list(table.primary_key)
+    lost = (
+        sa.select(*key)
+        .where(table.c[columns[0]].is_not(None), *where)
+        .where(~sa.exists(sa.select(1).select_from(other).where(*named)))
+    )
+    for row in connection.execute(lost):
+        yield Finding(
+            table=table.name, row=_shown(row), problem=f"{columns[0]} names nothing in {target[0].table}"
+        )
+
+
+def _records(connection: sa.Connection, flavor: Flavor) -> Iterator[Iterator[Finding]]:
+    """A mapping whose answer still stands is whole; a device that a mapping made belongs to one."""
+    record = t.provision_records
+    for column, target in ((record.c.device_ids, t.devices), (record.c.channel_ids, t.channels)):
+        made = flavor.elements(column)
+        there = sa.select(1).where(target.c.id == made.c.value, target.c.tenant_id == record.c.tenant_id)
+        yield _half_made(
+            connection,
+            sa.select(record.c.tenant_id, record.c.external_id)
+            .select_from(record.join(made, sa.true()))
+            .where(record.c.answer_sealed.is_not(None), ~sa.exists(there)),
+            f"it made something in {target.name} that is not there",
+        )
+    device = t.devices
+    of = sa.select(1).where(
+        record.c.tenant_id == device.c.tenant_id, record.c.external_id == device.c.mapping_id
+    )
+    orphans = sa.select(*_DEVICE).where(device.c.mapping_id.is_not(None), ~sa.exists(of))
+    yield _half_made(connection, orphans, "the mapping that made it is not there", "devices")
+
+
+def _half_made(
+    connection: sa.Connection, lost: sa.Select[Any], problem: str, table: str = "provision_records"
+) -> Iterator[Finding]:
+    for row in connection.execute(lost):
+        yield Finding(table=table, row=_shown(row), problem=problem)
+
+
+def _shown(row: Any) -> str:
+    return " ".join(map(str, row))
+
+
+# --- every seal opens ---------------------------------------------------------------------------------
+
+
+def _seals(connection: sa.Connection, shape: Shape, sealer: Sealer) -> Iterator[Finding]:
+    sealed = [(field, codec) for field, codec in shape.codecs.items() if isinstance(codec, Sealed)]
+    if not sealed:
+        return
+    names = [name for field, codec in sealed for name in codec.columns(field)]
+    key = [shape.table.c[name] for name in shape.key]
+    query = sa.select(*key, *(shape.table.c[name] for name in names))
+    for row in connection.execution_options(yield_per=BATCH).execute(query):
+        values = row._mapping  # noqa: SLF001 the documented way to a row's columns
+        for field, codec in sealed:
+            problem = _seal(shape, field, codec, values, sealer)
+            if problem:
+                yield Finding(table=shape.name, row=_shown(row[: len(key)]), problem=problem)
+
+
+def _seal(shape: Shape, field: str, codec: Sealed, row: Any, sealer: Sealer) -> str:
+    """Say what is wrong with a sealed value; nothing when it opens and has the digest of what is in it."""
+    sealed = row[f"{field}_sealed"]
+    digest = row[f"{field}_digest"] if codec.is_found else None
+    if sealed is None:
+        return f"{field} has a digest and no value" if digest is not None else ""
+    purpose = f"{shape.name}.{field}"
+    context = CONTEXT_SEPARATOR.join([purpose, *(row[name] for name in shape.key)])
+    try:
+        plain = sealer.open(bytes(sealed), context.encode()).decode()
+    except (MusterError, ValueError):
+        return f"{field} does not open"
+    if codec.is_found and (digest is None or bytes(digest) != sealer.digest(purpose, plain)):
+        return f"{field} is not found by its digest"
+    return ""
+
+
+# --- every tally is the count -------------------------------------------------------------------------
+
+
+def _tallies(connection: sa.Connection, shape: Shape) -> Iterator[Finding]:
+    tenant_id, of_status = tally_columns(shape)
+    by = (tenant_id.label("a"), of_status.label("b"))
+    count = sa.select(*by, sa.func.count()).select_from(shape.table).group_by(*by)
+    counted = Counter({(tenant, status): n for tenant, status, n in connection.execute(count)})
+    kept: Counter[tuple[str, str]] = Counter()
+    for table in (t.tallies, t.tally_deltas):
+        rows = sa.select(table.c.tenant_id, table.c.status, table.c.n).where(table.c.kind == shape.name)
+        for tenant, status, n in connection.execute(rows):
+            kept[tenant, status] += n
+    for tenant, status in {*counted, *kept}:
+        if counted[tenant, status] != kept[tenant, status]:
+            problem = f"the tally says {kept[tenant, status]} {status}, there are {counted[tenant, status]}"
+            yield Finding(table=shape.name, row=tenant, problem=problem.replace("  ", " "))
