@@ -97,9 +97,9 @@ class Device:
             info.wait_for_publish(WAIT)
             assert info.is_published()
 
-    def next(self) -> tuple[str, bytes, int, bool]:
+    def next(self, patience: float = WAIT) -> tuple[str, bytes, int, bool]:
         """Give the next message; waits for it."""
-        return self.inbox.get(timeout=WAIT)
+        return self.inbox.get(timeout=patience)
 
     def heard(self) -> tuple[str, bytes]:
         """Give topic and payload of the next message."""

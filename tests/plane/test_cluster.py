@@ -18,6 +18,10 @@ from muster.plane.config import Node
 from muster.plane.service import Plane
 
 
+ELECTION = 30.0
+"""How long the survivors may take until each part of the store has a leader again."""
+
+
 class Cluster(Station):
     """Three brokers and one process of Muster that knows the addresses of all."""
 
@@ -113,7 +117,7 @@ def test_devices_go_on_when_a_node_dies(cluster: Cluster, when_done: Callable[[C
     w = cluster.at(0, writer)
     when_done(w.close)
     w.publish("channels/cluster-channel/messages/x", "across", qos=1)
-    assert r.next() == ("m/t1/c/cluster-channel/x", b"across", 1, False)
+    assert r.next(ELECTION) == ("m/t1/c/cluster-channel/x", b"across", 1, False)
     assert cluster.is_live(writer)
     cluster.deliver(events.RIGHTS_CHANGED, writer)
     assert w.was_cut(1)
@@ -126,9 +130,9 @@ def test_devices_go_on_when_a_node_dies(cluster: Cluster, when_done: Callable[[C
     for n in range(20):
         again.publish("channels/cluster-channel/messages/x", f"{n}", qos=1)
     expected = [str(n).encode() for n in range(20)]
-    while (first := r.next()[1]) != expected[0]:
+    while (first := r.next(ELECTION)[1]) != expected[0]:
         assert first == b"probe"
-    assert [r.next()[1] for _ in expected[1:]] == expected[1:]
+    assert [r.next(ELECTION)[1] for _ in expected[1:]] == expected[1:]
     assert not r.was_cut(0.1)
     assert cluster.is_live(reader)
     cluster.deliver(events.ACCESS_ENDED, reader)
