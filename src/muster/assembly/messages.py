@@ -1,11 +1,12 @@
 """Messages: the broker, and what it asks of the core, joined through the store."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from muster.assembly.parts import Parts
 from muster.core import events, messaging
-from muster.core.errors import TooMany
+from muster.core.errors import TooMany, Unavailable
 from muster.core.messaging import Reason, Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
 from muster.core.throttle import Throttle
@@ -13,11 +14,13 @@ from muster.plane.broker import Broker, find_binary, free_port
 from muster.plane.callout import Login
 from muster.plane.config import Limits, Node
 from muster.plane.keys import Keys
+from muster.plane.meters import Meters
 from muster.plane.publish import Retention
 from muster.plane.service import Plane, Ports
 from muster.plane.subjects import Address
 
 _LOOPBACK = "127.0.0.1"
+ELECTION_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,8 @@ class Messages:
     plane: Plane
     broker: Broker | None
     place: Place
+    leads: bool
+    """Whether the plane is the one of the installation that cuts, copies and reports."""
 
     async def start(self) -> None:
         """Begin. The broker may come later, or go and come back; provisioning works all the same."""
@@ -80,29 +85,31 @@ def wants_messages(parts: Parts) -> bool:
     return any((settings.nats_url, settings.mqtt, settings.mqtts, settings.mqtt_ws))
 
 
-def leading(parts: Parts) -> Messages | None:
-    """Join plane and core in the process that leads; None when the settings open no door for messages."""
+def messages_of(parts: Parts) -> Messages | None:
+    """Join plane and core in the first process of a machine; None when the settings open no door."""
     settings = parts.configuration.settings
     if not wants_messages(parts):
         return None
     if settings.nats_url is not None:
         doors = () if settings.nats_mqtt is None else ((settings.nats_mqtt.host, settings.nats_mqtt.port),)
         place = Place(urls=tuple(settings.nats_url.reveal().split(",")), doors=doors)
-        return Messages(plane=_plane(parts, place, leads=True), broker=None, place=place)
+        # Others may share the cluster: which process leads, the database decides (see Leader).
+        return following(parts, place)
     node = own_node(parts)
     binary = str(settings.nats_binary) if settings.nats_binary is not None else None
     broker = Broker(find_binary(binary), node, keys_of(parts))
     place = Place(urls=(broker.url,), doors=(node.mqtt,))
-    return Messages(plane=_plane(parts, place, leads=True), broker=broker, place=place)
+    return Messages(plane=_plane(parts, place, leads=True), broker=broker, place=place, leads=True)
 
 
 def following(parts: Parts, place: Place) -> Messages:
     """Join plane and core in a process that another one leads."""
-    return Messages(plane=_plane(parts, place, leads=False), broker=None, place=place)
+    return Messages(plane=_plane(parts, place, leads=False), broker=None, place=place, leads=False)
 
 
-def _plane(parts: Parts, place: Place, *, leads: bool) -> Plane:
+def _plane(parts: Parts, place: Place, *, leads: bool, meters: Meters | None = None) -> Plane:
     return Plane(
+        meters=meters,
         urls=place.urls,
         doors=place.doors,
         keys=keys_of(parts),
@@ -179,17 +186,54 @@ class _Answers:
         await self._store.run(messaging.note_seen, sightings)
 
 
+class Leader:
+    """The plane that leads, in whichever process of the installation the database has chosen."""
+
+    def __init__(self, parts: Parts, messages: Messages) -> None:
+        self._parts = parts
+        self._messages = messages
+        self._elected: Plane | None = None
+
+    @property
+    def plane(self) -> Plane:
+        """The plane that leads. Unavailable while it is not in this process."""
+        plane = self._messages.plane if self._messages.leads else self._elected
+        if plane is None:
+            raise Unavailable("another process leads")
+        return plane
+
+    async def run(self) -> None:
+        """Lead while chosen, until cancelled. Without a choice, with a broker of its own, there is nothing to do."""
+        while not self._messages.leads:
+            await self._follow(is_chosen=self._parts.store.delivers)
+            await asyncio.sleep(ELECTION_SECONDS)
+
+    async def _follow(self, *, is_chosen: bool) -> None:
+        if is_chosen and self._elected is None:
+            meters = self._messages.plane.meters
+            self._elected = _plane(self._parts, self._messages.place, leads=True, meters=meters)
+            self._elected.start()
+        elif not is_chosen:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Lead no longer."""
+        plane, self._elected = self._elected, None
+        if plane is not None:
+            await plane.stop()
+
+
 class Delivery:
     """Where the events of the outbox go."""
 
-    def __init__(self, parts: Parts, messages: Messages | None) -> None:
+    def __init__(self, parts: Parts, leader: Leader | None) -> None:
         self._store = parts.store
-        self._messages = messages
+        self._leader = leader
 
     async def __call__(self, event: Event) -> None:
         """Deliver one; an exception means: again later."""
-        if self._messages is not None:
-            await self._messages.plane.deliver(event)
+        if self._leader is not None:
+            await self._leader.plane.deliver(event)
         if event.topic == events.ACCESS_ENDED:
             # Only now may another device use the client ids of one that was deleted.
             await self._store.run(messaging.release_client_ids, event.tenant_id, DeviceId(event.key))

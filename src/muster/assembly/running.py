@@ -9,7 +9,7 @@ from socket import socket
 
 from muster import __version__
 from muster.assembly.doors import app_of, upstream_ports
-from muster.assembly.messages import Delivery, Messages, Place, following, leading
+from muster.assembly.messages import Delivery, Leader, Messages, Place, following, messages_of
 from muster.assembly.parts import Parts, first_admin, open_parts, prepare
 from muster.core.errors import MusterError, Unavailable
 from muster.settings import Configuration, Settings
@@ -128,12 +128,12 @@ def _bound(host: str, port: int) -> socket:
 @asynccontextmanager
 async def _leading(parts: Parts) -> AsyncIterator[Messages | None]:
     """Run what one process of the installation does for all: broker, outbox, upkeep."""
-    messages = leading(parts)
-    outbox = Outbox(parts.store, parts.clock)
-    tasks = [
-        asyncio.create_task(outbox.run(Delivery(parts, messages)), name="outbox"),
-        asyncio.create_task(_upkeep(parts), name="upkeep"),
-    ]
+    messages = messages_of(parts)
+    leader = Leader(parts, messages) if messages is not None else None
+    work = [Outbox(parts.store, parts.clock).run(Delivery(parts, leader)), _upkeep(parts)]
+    if leader is not None:
+        work.append(leader.run())
+    tasks = [asyncio.create_task(each) for each in work]
     try:
         if messages is not None:
             await _start(parts, messages)
@@ -142,7 +142,8 @@ async def _leading(parts: Parts) -> AsyncIterator[Messages | None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if messages is not None:
+        if leader is not None and messages is not None:
+            await leader.stop()
             await messages.stop()
 
 

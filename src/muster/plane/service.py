@@ -55,9 +55,13 @@ class Plane:
         leads: bool = True,
         payload_bytes: int = 1024 * 1024,
         retention: Retention | None = None,
+        meters: Meters | None = None,
     ) -> None:
-        """Prepare. *urls* are NATS addresses of the broker, *doors* its plain MQTT addresses."""
-        self.meters = Meters(registry)
+        """Prepare. *urls* are NATS addresses of the broker, *doors* its plain MQTT addresses.
+
+        *meters* are those of another plane in this process, where there is one.
+        """
+        self.meters = meters or Meters(registry)
         self.tickets = Tickets(keys)
         system, callout, devices = (Link(urls, keys, name) for name in (SYSTEM, CALLOUT, DEVICES))
         self._links = [system, callout, devices]
