@@ -203,7 +203,7 @@ class Leader:
         return plane
 
     async def run(self) -> None:
-        """Lead while chosen, until cancelled. Without a choice, with a broker of its own, there is nothing to do."""
+        """Lead while chosen, until cancelled; with a broker of its own there is nothing to choose."""
         while not self._messages.leads:
             await self._follow(is_chosen=self._parts.store.delivers)
             await asyncio.sleep(ELECTION_SECONDS)

@@ -17,7 +17,7 @@ from muster.core.ports import ANYWHERE, Is, Tx, Window
 from muster.settings import Configuration, Settings
 from muster.store import upkeep
 from muster.store.engine import AnyStore, open_store
-from muster.web.observe import json_logger
+from muster.web.observe import json_logger, log_as_json
 
 KEY_FILE = "master.key"
 
@@ -71,6 +71,7 @@ def prepare(configuration: Configuration) -> Parts:
 def open_parts(configuration: Configuration) -> Parts:
     """Open what prepare made ready."""
     settings = configuration.settings
+    log_as_json(level=settings.log_level.value)
     keyring = keyring_of(settings)
     url = database_url(settings)
     return Parts(
@@ -81,7 +82,7 @@ def open_parts(configuration: Configuration) -> Parts:
         store=open_store(url, keyring, clock),
         clock=clock,
         registry=CollectorRegistry(),
-        log=json_logger(),
+        log=json_logger(level=settings.log_level.value),
     )
 
 

@@ -14,22 +14,36 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
-def json_logger(to: BinaryIO = sys.stdout.buffer) -> Any:
-    """Give a logger that writes one JSON object a line."""
+def json_logger(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> Any:
+    """Give a logger that writes one JSON object a line, of *level* and above."""
     return structlog.wrap_logger(
         structlog.BytesLogger(to),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_to_bytes),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        processors=_PROCESSORS,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     ).bind()
 
 
+def log_as_json(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> None:
+    """Have every logger of this process write like that."""
+    structlog.configure(
+        processors=_PROCESSORS,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(to),
+        cache_logger_on_first_use=False,
+    )
+
+
 def _to_bytes(event: dict[str, Any], **_: Any) -> bytes:
     return msgspec.json.encode(event, enc_hook=str)
+
+
+_PROCESSORS: list[Any] = [
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    structlog.processors.JSONRenderer(serializer=_to_bytes),
+]
 
 
 class Observer:
