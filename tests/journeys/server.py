@@ -34,7 +34,7 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._arguments = arguments
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "MUSTER_DATA_DIR": str(folder / "data"),
@@ -53,7 +53,7 @@ class Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "muster", *(self._arguments or ("serve",))],
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )

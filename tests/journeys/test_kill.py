@@ -52,7 +52,7 @@ class Load:
         return await http.post(self._path, json=body, headers=headers)
 
     async def verify(self, asked: list[str]) -> None:
-        """What was acknowledged is answered the same after a restart; what was not becomes one whole thing."""
+        """What was acknowledged is answered the same; what was not becomes one whole thing."""
         async with httpx.AsyncClient(base_url=self._server.url, timeout=10) as http:
             for external_id in asked:
                 answer = await self.post(http, external_id)

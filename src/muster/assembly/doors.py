@@ -17,7 +17,9 @@ from muster.dialects.magistrala.options import Options as MagistralaOptions
 from muster.dialects.magistrala.problems import Problem as MagistralaProblem
 from muster.dialects.magistrala.problems import problem as magistrala_problem
 from muster.plane import http
+from muster.plane.websocket import WebSockets
 from muster.web import app as web
+from muster.web.desk import Desk
 
 
 class Provisioner:
@@ -69,7 +71,19 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
         log=parts.log,
         limits=web.Limits(body=settings.max_body_bytes),
         about=web.About(version=__version__),
+        websocket=None if messages is None else _websockets(parts, messages),
     )
+
+
+def _websockets(parts: Parts, messages: Messages) -> WebSockets:
+    desk = Desk(
+        store=parts.store,
+        tokens=parts.tokens,
+        passwords=parts.passwords,
+        clock=parts.clock,
+        dialect="messages",
+    )
+    return WebSockets(messages.plane.sockets, desk)
 
 
 def _messages(messages: Messages) -> web.Dialect:

@@ -16,7 +16,7 @@ from muster.settings import Configuration, Settings
 from muster.store.outbox import Outbox
 from muster.web import idempotency
 from muster.web.serve import Listener, bind, serve, stop_on_signals
-from muster.web.workers import supervise
+from muster.web.workers import StartFailed, supervise
 
 Say = Callable[[str], None]
 UPKEEP_SECONDS = 60
@@ -29,7 +29,10 @@ def run(configuration: Configuration, say: Say) -> None:
     """
     import uvloop  # noqa: PLC0415 only the server needs it
 
-    uvloop.run(_run(configuration, say))
+    try:
+        uvloop.run(_run(configuration, say))
+    except StartFailed as error:
+        raise Unavailable(str(error)) from None
 
 
 async def _run(configuration: Configuration, say: Say) -> None:
@@ -46,15 +49,9 @@ async def _run(configuration: Configuration, say: Say) -> None:
         ready = partial(say, f"Muster {__version__} answers at {settings.base_url}")
         async with _leading(parts) as messages:
             if settings.workers > 1:
-                await supervise(
-                    work,
-                    sockets,
-                    settings.workers,
-                    args=(configuration,),
-                    stop=stop,
-                    on_ready=ready,
-                    log=parts.log,
-                )
+                place = messages.place if messages is not None else None
+                crew = partial(supervise, work, sockets, settings.workers, args=(configuration, place))
+                await crew(stop=stop, on_ready=ready, log=parts.log)
             else:
                 await _serve(parts, messages, sockets, stop, ready)
     finally:

@@ -166,6 +166,47 @@ def _address(tx: Tx, channel: str, tenant_name: str | None) -> tuple[Channel | N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Who holds a connection to one channel, and what may pass there."""
+
+    session: str
+    """As Rights.session; for a user `user/<id>`."""
+    channel: "Whereabouts"
+    publisher: str
+    flow: Flow
+
+
+def seat_of_device(tx: Tx, *, channel_id: str, tenant_name: str | None, secret: Secret) -> Seat:
+    """Give what a device may do on a channel, by its secret. Errors as may_pass."""
+    channel, tenant = _address(tx, channel_id, tenant_name)
+    if channel is None or tenant is None:
+        raise Unauthenticated
+    device = tx.find(Device, tenant.id, secret=secret)
+    if device is None:
+        raise Unauthenticated
+    flow = connections.flows_of(tx, tenant.id, device.id).get(channel.id, Flow(0))
+    if not flow or {device.status, channel.status, tenant.status} != {Status.ENABLED}:
+        raise Forbidden
+    where = _whereabouts(channel, tenant)
+    return Seat(session=f"{tenant.id}/{device.id}", channel=where, publisher=device.id, flow=flow)
+
+
+def seat_of_user(tx: Tx, caller: access.Caller, *, channel_id: str, tenant_name: str | None) -> Seat:
+    """Give what a user may do on a channel by right of membership. Errors as may_user_pass."""
+    channel, tenant = _address(tx, channel_id, tenant_name)
+    if channel is None or tenant is None:
+        raise NotFound
+    held = access.allowed(tx, access.enter(tx, caller, tenant.id), Kind.CHANNEL, channel)
+    flow = (Flow.PUBLISH if "publish" in held else Flow(0)) | (
+        Flow.SUBSCRIBE if "subscribe" in held else Flow(0)
+    )
+    if not flow or channel.status is not Status.ENABLED:
+        raise Forbidden
+    where = _whereabouts(channel, tenant)
+    return Seat(session=f"user/{caller.id}", channel=where, publisher=caller.id, flow=flow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
     """A channel and every name it may be addressed by."""
 
@@ -180,7 +221,13 @@ def resolve(tx: Tx, channel: str, tenant_name: str | None) -> Whereabouts | None
     found, tenant = _address(tx, channel, tenant_name)
     if found is None or tenant is None:
         return None
-    return Whereabouts(channel_id=found.id, tenant_id=tenant.id, route=found.route, tenant_alias=tenant.alias)
+    return _whereabouts(found, tenant)
+
+
+def _whereabouts(channel: Channel, tenant: Tenant) -> Whereabouts:
+    return Whereabouts(
+        channel_id=channel.id, tenant_id=tenant.id, route=channel.route, tenant_alias=tenant.alias
+    )
 
 
 def rights_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Rights | Refusal:

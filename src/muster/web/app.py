@@ -50,9 +50,11 @@ def build(
     log: Any,
     limits: Limits | None = None,
     about: About | None = None,
+    websocket: Door | None = None,
 ) -> "App":
     """Make the ASGI app of all dialects; the first is meant where nothing else tells.
 
+    *websocket* is an ASGI app for the WebSockets; without it they are declined.
     *registry* is what /metrics shows, *log* a structlog logger (see observe.json_logger). TypeError or
     ValueError when a dialect declares what cannot be served.
     """
@@ -70,9 +72,9 @@ def build(
         given = {"desk": desk, **dialect.given}
         targets.extend(endpoints(_litestar(dialect, given), dialect.name, given))
     operations = Operations(dialects, targets, registry, about)
-    return App(
-        dialects, Routes(targets), operations, Observer(registry, log), limits or Limits(), remembered, clock
-    )
+    observer, routes = Observer(registry, log), Routes(targets)
+    door = websocket or _decline
+    return App(dialects, routes, operations, observer, limits or Limits(), remembered, clock, door)
 
 
 def _litestar(dialect: Dialect, given: Mapping[str, Any]) -> Litestar:
@@ -103,6 +105,7 @@ class App:
         limits: Limits,
         tokens: Tokens,
         clock: Callable[[], Instant],
+        websocket: Door,
     ) -> None:
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._default = dialects[0]
@@ -110,13 +113,14 @@ class App:
         self._operations = operations
         self._observer = observer
         self._limits = limits
+        self._websocket = websocket
         self._tokens = tokens
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != ScopeType.HTTP:
-            await _decline(scope, receive, send)
+            await self._websocket(scope, receive, send)
             return
         started = perf_counter()
         request = Request(scope, receive, send)

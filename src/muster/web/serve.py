@@ -64,6 +64,7 @@ async def serve(
     grace: int = 10,
     keep_alive: int = 75,
     head_seconds: float = 30.0,
+    max_message: int = 1024 * 1024,
     log: Any = None,
 ) -> None:
     """Serve the ASGI app until *stop* is set, then finish the accepted requests within *grace* seconds.
@@ -76,7 +77,8 @@ async def serve(
     config = uvicorn.Config(
         app,
         http=_Protocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=max_message,
         lifespan="off",
         interface="asgi3",
         log_config=None,
