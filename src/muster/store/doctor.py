@@ -152,7 +152,7 @@ def _seals(connection: sa.Connection, shape: Shape, sealer: Sealer) -> Iterator[
     names = [name for field, codec in sealed for name in codec.columns(field)]
     key = [shape.table.c[name] for name in shape.key]
     query = sa.select(*key, *(shape.table.c[name] for name in names))
-    for row in connection.execution_options(yield_per=BATCH).execute(query):
+    for row in connection.execute(query.execution_options(yield_per=BATCH)):
         values = row._mapping  # noqa: SLF001 the documented way to a row's columns
         for field, codec in sealed:
             problem = _seal(shape, field, codec, values, sealer)
@@ -182,8 +182,8 @@ def _seal(shape: Shape, field: str, codec: Sealed, row: Any, sealer: Sealer) -> 
 
 def _tallies(connection: sa.Connection, shape: Shape) -> Iterator[Finding]:
     tenant_id, of_status = tally_columns(shape)
-    by = (tenant_id.label("a"), of_status.label("b"))
-    count = sa.select(*by, sa.func.count()).select_from(shape.table).group_by(*by)
+    rows = sa.select(tenant_id.label("a"), of_status.label("b")).select_from(shape.table).subquery()
+    count = sa.select(rows.c.a, rows.c.b, sa.func.count()).group_by(rows.c.a, rows.c.b)
     counted = Counter({(tenant, status): n for tenant, status, n in connection.execute(count)})
     kept: Counter[tuple[str, str]] = Counter()
     for table in (t.tallies, t.tally_deltas):
@@ -192,5 +192,6 @@ def _tallies(connection: sa.Connection, shape: Shape) -> Iterator[Finding]:
             kept[tenant, status] += n
     for tenant, status in {*counted, *kept}:
         if counted[tenant, status] != kept[tenant, status]:
-            problem = f"the tally says {kept[tenant, status]} {status}, there are {counted[tenant, status]}"
-            yield Finding(table=shape.name, row=tenant, problem=problem.replace("  ", " "))
+            kind = f"{status} " if status else ""
+            problem = f"the tally says {kept[tenant, status]} {kind}rows, there are {counted[tenant, status]}"
+            yield Finding(table=shape.name, row=tenant, problem=problem)

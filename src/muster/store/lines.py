@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import select
 import threading
 from collections.abc import Callable
 
 import psycopg
+from psycopg.pq import ConnStatus
 from psycopg.types.string import TextLoader
 
 from muster.core import errors
@@ -43,32 +45,46 @@ class Line:
         self._server = server
         self._is_reader = is_reader
         self._connection: psycopg.Connection[Row] | None = None
-        self.appended = 0
-        """Tally deltas committed since this thread folded last."""
         self.has_events = False
 
     def ready(self) -> psycopg.Connection[Row]:
         """Give a connection outside a transaction. Unavailable when there is none to be had."""
-        if self._connection is None or self._connection.closed:
+        if self._connection is None or self._is_gone(self._connection):
+            self.drop()
             self._connection = connect(self._server, is_reader=self._is_reader)
         return self._connection
+
+    def _is_gone(self, connection: psycopg.Connection[Row]) -> bool:
+        """Say whether the server ended it: an idle connection has nothing to read but its end."""
+        if not connection.closed and _readable(connection.fileno()):
+            with contextlib.suppress(psycopg.Error):
+                connection.pgconn.consume_input()
+        return connection.closed or connection.pgconn.status != ConnStatus.OK
 
     def roll_back(self) -> None:
         """End the transaction, whatever state it is in; drop the connection if it does not answer."""
         try:
-            self.ready().execute("ROLLBACK")
-        except (errors.MusterError, psycopg.Error):
+            if self._connection is not None:
+                self._connection.execute("ROLLBACK")
+        except psycopg.Error:
             self.drop()
 
-    def drop_if_broken(self) -> None:
-        if self._connection is not None and self._connection.broken:
-            self.drop()
+    @property
+    def is_lost(self) -> bool:
+        """Say whether the connection it used last is gone."""
+        return self._connection is None or self._is_gone(self._connection)
 
     def drop(self) -> None:
         """Close the connection; the next use makes another."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def lock_number(name: str) -> int:

@@ -88,9 +88,14 @@ class Outbox:
                 by_key.setdefault((one.event.tenant_id, one.event.key), []).append(one)
             delivered: list[int] = []
             failed: list[_Due] = []
-            await asyncio.gather(*(_deliver(deliver, each, delivered, failed) for each in by_key.values()))
-            if due:
-                await self._store.run(_note, delivered, failed, self._clock())
+            try:
+                await asyncio.gather(
+                    *(_deliver(deliver, each, delivered, failed) for each in by_key.values())
+                )
+            finally:
+                # Also when cancelled: what was delivered shall not be delivered again.
+                if delivered or failed:
+                    await asyncio.shield(self._store.run(_note, delivered, failed, self._clock()))
             return len(delivered)
 
 

@@ -33,8 +33,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 MOST_ATTEMPTS = 10
 FOLD_AFTER = 500
-"""Tally deltas of a thread."""
+"""Tally deltas since this process folded last."""
 _ERRORS = (psycopg.Error, UnicodeEncodeError)
+
+
+class ConnectionLost(BaseException):
+    """The connection is gone, and nothing was committed."""
 
 
 class PostgresSession:
@@ -46,6 +50,8 @@ class PostgresSession:
         self._exit = contextlib.ExitStack()
         self._pipeline = None if is_careful else self._exit.enter_context(connection.pipeline())
         self.tally = Tally()
+        self.is_committing = False
+        """From here on, a lost connection leaves open whether it was committed."""
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with self._failing():
@@ -114,6 +120,7 @@ class PostgresStore:
         seals = Seals(sealer)
         self._room = Room(Statements(POSTGRES, seals), seals, sealer)
         self._watch = Watch(server)
+        self._appended = 0  # by all threads, about: a fold too early or too late harms nobody
         self._writing = Desk("muster-writer", partial(self._serve, may_write=True), threads=writers)
         self._reading = Desk("muster-reader", partial(self._serve, may_write=False), threads=readers)
 
@@ -160,8 +167,8 @@ class PostgresStore:
         if line.has_events:
             line.has_events = False
             self._watch.tell(line.ready)
-        if line.appended >= FOLD_AFTER:
-            line.appended = 0
+        if self._appended >= FOLD_AFTER:
+            self._appended = 0
             fold = self._room.statements.once("fold", FOLD)
             with contextlib.suppress(errors.MusterError, psycopg.Error):
                 line.ready().execute(fold.sql.encode(), fold.bind(()))
@@ -173,6 +180,9 @@ class PostgresStore:
             except Restart:
                 # Wait a little, and not for the same time as the one that is in the way.
                 time.sleep(random.uniform(0, 0.001) * number**2)  # noqa: S311 no secret
+            except ConnectionLost:
+                if number:
+                    return job, None, errors.Unavailable()
             except BaseException as error:  # noqa: BLE001 it is the caller's to handle
                 return job, None, error
         return job, None, errors.Unavailable("too many changes to the same thing at once; try again")
@@ -180,12 +190,12 @@ class PostgresStore:
     def _read(self, line: Line, job: Job, is_careful: bool) -> Any:
         del is_careful
         session = PostgresSession(line.ready(), is_careful=True)
+        transaction = Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
         try:
-            return job.use_case(
-                Transaction(session, self._room, self._clock(), may_write=False, is_careful=False)
-            )
+            return job.use_case(transaction)
         except errors.Unavailable:
-            line.drop_if_broken()
+            if line.is_lost:
+                raise ConnectionLost from None
             raise
 
     def _write(self, line: Line, job: Job, is_careful: bool) -> Any:
@@ -198,15 +208,11 @@ class PostgresStore:
             )
             result = job.use_case(transaction)
             transaction.require_whole()
-            line.appended += self._finish(session, transaction)
-        except BaseException:
-            try:
-                # What the use case went on without may be what made it raise; then the Restart of that counts.
-                session.leave_pipeline()
-            except errors.MusterError:
-                pass
-            finally:
-                line.roll_back()
+            self._finish(session, transaction)
+        except BaseException as error:
+            self._give_up(line, session)
+            if isinstance(error, errors.Unavailable) and line.is_lost and not session.is_committing:
+                raise ConnectionLost from None
             raise
         if connection.info.transaction_status != TransactionStatus.IDLE:
             line.drop()
@@ -214,8 +220,17 @@ class PostgresStore:
         line.has_events = bool(transaction.events)
         return result
 
-    def _finish(self, session: PostgresSession, transaction: Transaction) -> int:
-        """Write what was put off and commit; say how many deltas. Events come last: in the order of the row locks."""
+    def _give_up(self, line: Line, session: PostgresSession) -> None:
+        try:
+            # What the use case went on without may be what made it raise; then the Restart of that counts.
+            session.leave_pipeline()
+        except errors.MusterError:
+            pass
+        finally:
+            line.roll_back()
+
+    def _finish(self, session: PostgresSession, transaction: Transaction) -> None:
+        """Write what was put off, and commit. Events come last: their numbers follow the order of the locks."""
         deltas = rows_of(transaction.tally)
         for row in deltas:
             append = self._room.statements.once("append", APPEND)
@@ -224,6 +239,7 @@ class PostgresStore:
             shape = SHAPES[Event]
             flat = [v for event in transaction.events for v in shape.encode(event, self._room.seals)]
             session.send(self._room.statements.insert(shape, len(transaction.events)), flat)
+        session.is_committing = True
         session.send("COMMIT")
         session.leave_pipeline()
-        return len(deltas)
+        self._appended += len(deltas)

@@ -190,38 +190,27 @@ class Shape:
 
     noun: type[Any]
     table: Table
+    name: str
+    """The table's."""
     columns: tuple[str, ...]
     """In the order of a row."""
+    written: tuple[str, ...]
+    """The columns that an insert gives: not a number that the database counts up."""
     key: tuple[str, ...]
     """The fields that identify a row."""
     codecs: dict[str, _Codec]
     """By field."""
+    is_scoped: bool
+    """Its rows belong to a tenant."""
     is_tallied: bool
+    """How many rows there are is kept: of each tenant and, if it has one, each status."""
+    has_status: bool
+    """Its tally depends on the status."""
+    is_listed: bool
+    """An index serves the default order of its rows of one status."""
     encode: Callable[[Any, Seals], Row]
     """Gives the values of the written columns."""
     decode: Callable[[Row, Seals], Any]
-
-    @property
-    def name(self) -> str:
-        return self.table.name
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """Name the columns that an insert gives: not a number that the database counts up."""
-        return self.columns[:-1] if self.is_numbered else self.columns
-
-    @property
-    def is_numbered(self) -> bool:
-        return self.table.autoincrement_column is not None
-
-    @property
-    def is_scoped(self) -> bool:
-        """Say whether its rows belong to a tenant."""
-        return "tenant_id" in self.table.c
-
-    @property
-    def has_status(self) -> bool:
-        return "status" in self.columns and self.is_tallied
 
     def column(self, field: str) -> Column[Any]:
         """Give the column that comparisons of *field* look at. ValueError when there is no such field."""
@@ -240,11 +229,6 @@ class Shape:
             raise no_nul()
         return self.codecs[field].value(given, seals, f"{self.name}.{field}")
 
-    @property
-    def is_listed(self) -> bool:
-        """Say whether an index serves the default order of its rows of one status."""
-        return any(index.name == f"{self.name}_list" for index in self.table.indexes)
-
     def identity(self, noun: Any) -> tuple[Any, ...]:
         return tuple(getattr(noun, field) for field in self.key)
 
@@ -260,14 +244,20 @@ def shape_of(noun: type[Any], table: Table, *, is_tallied: bool = False) -> Shap
     if missing:
         raise TypeError(f"table {table.name} lacks {missing} of {noun.__name__}")
     key = tuple(column.name for column in table.primary_key)
-    encode, decode = _write_functions(noun, codecs, key, is_numbered=table.autoincrement_column is not None)
+    is_numbered = table.autoincrement_column is not None
+    encode, decode = _write_functions(noun, codecs, key, is_numbered=is_numbered)
     return Shape(
         noun=noun,
         table=table,
+        name=table.name,
         columns=columns,
+        written=columns[:-1] if is_numbered else columns,
         key=key,
         codecs=codecs,
+        is_scoped="tenant_id" in columns,
         is_tallied=is_tallied,
+        has_status=is_tallied and "status" in columns,
+        is_listed=any(index.name == f"{table.name}_list" for index in table.indexes),
         encode=encode,
         decode=decode,
     )

@@ -25,6 +25,8 @@ from muster.store.work import Answer, Desk, Job, call, settle
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_IN_GROUP = 256
+MOST_KEPT = 16
+"""Answers of a reader that wait for the next one; few, as that one may take long."""
 LONGEST_GROUP = 0.015
 """Seconds after which a group takes no more in, so that the first of it is not kept waiting."""
 _ERRORS = (sqlite3.Error, UnicodeEncodeError, OverflowError)
@@ -141,8 +143,14 @@ class SqliteStore:
 
     def _read_forever(self, desk: Desk) -> None:
         session = self._idle_readers.pop()
-        while (job := desk.wait()) is not None:
-            settle([self._answer_read(session, job)])
+        kept: list[Answer] = []
+        while (job := desk.more() if kept else desk.wait()) is not None or kept:
+            if job is not None:
+                kept.append(self._answer_read(session, job))
+            # While more waits, a few answers share a wake-up of the event loop, which costs more than a look-up.
+            if job is None or len(kept) == MOST_KEPT:
+                settle(kept)
+                kept = []
         session.connection.close()
 
     def _answer_read(self, session: SqliteSession, job: Job) -> Answer:
