@@ -1,6 +1,6 @@
 """The HTTP client of the Magistrala API, for the command line, for tests, for programs of others.
 
-It sees no other part of Muster. Whatever goes wrong is a Failure; only what may safely happen twice is repeated.
+It sees no other part of Muster. Whatever goes wrong is a Failure; what may not happen twice is not repeated.
 """
 
 import json
@@ -148,6 +148,7 @@ class Api:
         where: str,
         *,
         body: Json = None,
+        content: bytes | None = None,
         query: Mapping[str, str | int | None] | None = None,
         key: str | None = None,
         authorization: str | None = None,
@@ -155,17 +156,17 @@ class Api:
     ) -> Answer:
         """Do one request; Failure unless it succeeds.
 
-        *key* is an Idempotency-Key: with one, and for GET, a lost answer is asked for again. *authorization*
+        *body* is sent as JSON, *content* as it is. *key* is an Idempotency-Key: with one, and for GET, a lost answer is asked for again. *authorization*
         stands in the place of the token.
         """
         headers = {} if key is None else {"Idempotency-Key": key}
-        content = None if body is None else json.dumps(body).encode()
-        if body is not None or method in ("POST", "PUT", "PATCH"):
+        if content is None and method in ("POST", "PUT", "PATCH", "DELETE"):
             headers["Content-Type"] = "application/json"
+            content = None if body is None else json.dumps(body).encode()
         asked = self._http.build_request(
             method,
             where,
-            params={name: value for name, value in (query or {}).items() if value is not None},
+            params={name: value for name, value in (query or {}).items() if value is not None} or None,
             content=content,
             headers=headers,
             timeout=self._http.timeout if timeout is None else timeout,
@@ -175,7 +176,9 @@ class Api:
         sent = self.tokens
         response = self._send(asked, f"Bearer {sent.access}", is_repeatable=_may_repeat(method, key))
         if response.status_code == 401 and sent.refresh and self._is_refreshed():
-            response = self._send(asked, f"Bearer {self.tokens.access}", is_repeatable=_may_repeat(method, key))
+            response = self._send(
+                asked, f"Bearer {self.tokens.access}", is_repeatable=_may_repeat(method, key)
+            )
         return _answer(asked, response)
 
     def _send(
@@ -277,21 +280,12 @@ class Api:
         made: Row = self.create("/domains", {"name": name, "alias": alias, **fields})
         return made
 
-    def create_clients(
-        self, domain: str, clients: Sequence[Row], *, key: str | None = None, timeout: float = 600.0
-    ) -> list[Row]:
-        """Create all of the clients or none; they come back with ids and secrets, in the same order."""
-        return self._made(path("/{d}/clients/bulk", d=domain), clients, key, timeout)
+    def create_all(self, where: str, rows: Sequence[Row], *, key: str | None = None) -> list[Row]:
+        """Create all of the rows or none, at `/{domain}/clients/bulk` or `/{domain}/channels/bulk`.
 
-    def create_channels(
-        self, domain: str, channels: Sequence[Row], *, key: str | None = None, timeout: float = 600.0
-    ) -> list[Row]:
-        """Create all of the channels or none, in the same order."""
-        return self._made(path("/{d}/channels/bulk", d=domain), channels, key, timeout)
-
-    def _made(self, where: str, rows: Sequence[Row], key: str | None, timeout: float) -> list[Row]:
-        key = key or str(uuid.uuid4())
-        answer = self.request("POST", where, body=list(rows), key=key, timeout=timeout)
+        They come back in the same order, clients with their secrets. It may take minutes.
+        """
+        answer = self.request("POST", where, body=list(rows), key=key or str(uuid.uuid4()), timeout=600.0)
         return rows_of(answer.body) or []
 
     def connect(

@@ -11,7 +11,7 @@ from muster.cli import output, profiles
 from muster.cli.declare import group
 from muster.cli.failures import REFUSED, UNREACHABLE, USAGE, Stop
 from muster.cli.profiles import Profile, Profiles
-from muster.cli.session import Session, secret, speaks, speaks_in_domain
+from muster.cli.session import Session, secret, speaks_in_domain
 from muster.client import Failure, Row, path
 
 
@@ -120,7 +120,9 @@ def ends(token: str) -> str:
 
 
 @click.command("list")
-@click.option("-o", "--output", "form", type=click.Choice(output.FORMATS), envvar="MUSTER_OUTPUT", default="table")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(output.FORMATS), envvar="MUSTER_OUTPUT", default="table"
+)
 def list_profiles(form: str) -> None:
     """List the profiles of this user of this machine."""
     known = profiles.load()
@@ -163,7 +165,9 @@ def use_profile(name: str) -> None:
     """Use a profile from now on when none is named."""
     known = profiles.load()
     if name not in known.known:
-        raise Stop(f"there is no profile {name!r}", hint=f"make it: muster profiles set {name} --url URL", code=USAGE)
+        raise Stop(
+            f"there is no profile {name!r}", hint=f"make it: muster profiles set {name} --url URL", code=USAGE
+        )
     profiles.save(replace(known, current=name))
     output.say(f"using profile {name}: {known.known[name].url}")
 
@@ -176,10 +180,17 @@ def remove_profile(name: str) -> None:
     kept = {each: profile for each, profile in known.known.items() if each != name}
     if len(kept) == len(known.known):
         raise Stop(f"there is no profile {name!r}", hint="muster profiles list", code=USAGE)
-    profiles.save(replace(known, known=kept, current=known.current if known.current != name else profiles.FIRST))
+    profiles.save(
+        replace(known, known=kept, current=known.current if known.current != name else profiles.FIRST)
+    )
     output.say(f"profile {name} is forgotten")
 
 
 profile_group = group(
-    "profiles", "Servers and users that this machine knows.", list_profiles, set_profile, use_profile, remove_profile
+    "profiles",
+    "Servers and users that this machine knows.",
+    list_profiles,
+    set_profile,
+    use_profile,
+    remove_profile,
 )

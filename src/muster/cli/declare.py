@@ -101,9 +101,7 @@ def lists(where: str, help_: str, *query: Field, columns: tuple[str, ...], name:
     """Declare a list with the filters that all lists have; *query* comes first and replaces equal names."""
     taken = {each.name for each in query}
     filters = (*query, *(each for each in LIST if each.name not in taken))
-    return Verb(
-        name=name, method="GET", path=where, help=help_, query=filters, columns=columns, is_list=True
-    )
+    return Verb(name=name, method="GET", path=where, help=help_, query=filters, columns=columns, is_list=True)
 
 
 def group(name: str, help_: str, *verbs: Verb | click.Command) -> click.RichGroup:
@@ -132,7 +130,9 @@ def _parameters(verb: Verb) -> Iterator[Any]:
     for each in (*verb.fields, *verb.query):
         yield _parameter(each)
     if verb.takes_file:
-        yield click.option("--file", "-f", metavar="FILE|-", help="JSON object with the whole body; options win.")
+        yield click.option(
+            "--file", "-f", metavar="FILE|-", help="JSON object with the whole body; options win."
+        )
     if verb.is_list:
         yield click.option("--limit", type=click.IntRange(1, 100), default=None, help="Rows, at most 100.")
         yield click.option("--offset", type=click.IntRange(0), default=None, help="Rows to skip.")
@@ -254,9 +254,11 @@ def json_object(text: str, what: str) -> Row:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise Stop(f"{what}: no JSON in line {error.lineno}, column {error.colno}: {error.msg}", code=USAGE) from None
+        raise Stop(
+            f"{what}: no JSON in line {error.lineno}, column {error.colno}: {error.msg}", code=USAGE
+        ) from None
     except (ValueError, RecursionError):
         raise Stop(f"{what}: no JSON that can be read", code=USAGE) from None
     if not isinstance(value, dict):
-        raise Stop(f"{what}: it must be a JSON object, as in {{\"site\": \"north\"}}", code=USAGE)
+        raise Stop(f'{what}: it must be a JSON object, as in {{"site": "north"}}', code=USAGE)
     return value

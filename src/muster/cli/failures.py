@@ -62,7 +62,8 @@ def report(error: Exception) -> int:
     if sys.flags.dev_mode:
         traceback.print_exception(error)
     _say(
-        f"this is a fault of Muster: {type(error).__name__}: {error}", "run `python -X dev -m muster …` for more"
+        f"this is a fault of Muster: {type(error).__name__}: {error}",
+        "run `python -X dev -m muster …` for more",
     )
     return FAULT
 
@@ -76,7 +77,9 @@ def _say(reason: str, advice: str) -> None:
 def _sentence(failure: Failure) -> str:
     parts = [failure.reason]
     if failure.status is not None:
-        parts.append(f"({failure.status} for {failure.request})" if failure.request else f"({failure.status})")
+        parts.append(
+            f"({failure.status} for {failure.request})" if failure.request else f"({failure.status})"
+        )
     if failure.request_id:
         parts.append(f"[request {failure.request_id}]")
     return " ".join(parts)
@@ -99,7 +102,9 @@ _HINTS: Final = {
 def hint(failure: Failure) -> str:
     """Say what to do next."""
     if failure.is_unreachable:
-        return "is it running? `muster serve` starts one here; another address: --url, MUSTER_URL or a profile"
+        return (
+            "is it running? `muster serve` starts one here; another address: --url, MUSTER_URL or a profile"
+        )
     if failure.retry_after is not None:
         return f"try again in {failure.retry_after} s"
     return _HINTS.get(failure.status or 0, "")

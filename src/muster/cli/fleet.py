@@ -11,10 +11,20 @@ _METADATA: Final = Field("--metadata", "metadata", "Free-form object; it is repl
 _NEW_NAME: Final = Field("--name", "name", "Name.")
 _GROUP: Final = Field("--group", "parent_group_id", "Group to put it into.")
 _STATUS: Final = Field("--status", "status", "Status to begin with.", choices=("enabled", "disabled"))
-_KINDS: Final = Field("--type", "connection_type", "Only connections of that kind.", choices=("publish", "subscribe"))
+_KINDS: Final = Field(
+    "--type", "connection_type", "Only connections of that kind.", choices=("publish", "subscribe")
+)
 _ID: Final = Field("--id", "id", "Id; without it one is made.")
 _OF_GROUP: Final = Field("--group", "group", "In that group.")
-_CLIENT_COLUMNS: Final = ("id", "name", "status", "credentials.identity", "tags", "parent_group_id", "updated_at")
+_CLIENT_COLUMNS: Final = (
+    "id",
+    "name",
+    "status",
+    "credentials.identity",
+    "tags",
+    "parent_group_id",
+    "updated_at",
+)
 _CHANNEL_COLUMNS: Final = ("id", "name", "status", "route", "tags", "parent_group_id", "updated_at")
 
 
@@ -34,9 +44,14 @@ def _common(noun: str, base: str) -> dict[str, Verb]:
             takes_file=True,
         ),
         "tags": Verb(name="tags", method="PATCH", path=f"{one}/tags", help="Replace the tags.", fields=tags),
-        "enable": Verb(name="enable", method="POST", path=f"{one}/enable", help=f"Let the {noun} take part again."),
+        "enable": Verb(
+            name="enable", method="POST", path=f"{one}/enable", help=f"Let the {noun} take part again."
+        ),
         "disable": Verb(
-            name="disable", method="POST", path=f"{one}/disable", help=f"Keep the {noun} out, everywhere and at once."
+            name="disable",
+            method="POST",
+            path=f"{one}/disable",
+            help=f"Keep the {noun} out, everywhere and at once.",
         ),
         "group": Verb(
             name="group",
@@ -47,11 +62,18 @@ def _common(noun: str, base: str) -> dict[str, Verb]:
             said="{id} is in the group",
         ),
         "ungroup": Verb(
-            name="ungroup", method="DELETE", path=f"{one}/parent", help=f"Take the {noun} out of its group.",
+            name="ungroup",
+            method="DELETE",
+            path=f"{one}/parent",
+            help=f"Take the {noun} out of its group.",
             said="{id} is in no group",
         ),
         "delete": Verb(
-            name="delete", method="DELETE", path=one, help=f"Delete the {noun} and what hangs on it.", said="{id} is deleted"
+            name="delete",
+            method="DELETE",
+            path=one,
+            help=f"Delete the {noun} and what hangs on it.",
+            said="{id} is deleted",
         ),
     }
 
@@ -73,7 +95,12 @@ clients = group(
             _NEW_NAME,
             _ID,
             Field("--identity", "credentials.identity", "Another name it is known by."),
-            Field("--secret", "credentials.secret", "Secret it logs in with; without it one is made.", Kind.SECRET),
+            Field(
+                "--secret",
+                "credentials.secret",
+                "Secret it logs in with; without it one is made.",
+                Kind.SECRET,
+            ),
             _TAGS,
             _METADATA,
             _GROUP,
@@ -99,7 +126,11 @@ clients = group(
         fields=(Field("--secret", "secret", "The new secret.", Kind.SECRET, is_required=True),),
     ),
     lists(
-        _CLIENTS + "/{id}/channels", "List the channels a client is connected to.", _KINDS, columns=_CHANNEL_COLUMNS, name="channels"
+        _CLIENTS + "/{id}/channels",
+        "List the channels a client is connected to.",
+        _KINDS,
+        columns=_CHANNEL_COLUMNS,
+        name="channels",
     ),
     watch,
 )
@@ -112,7 +143,15 @@ channels = group(
         method="POST",
         path=_CHANNELS,
         help="Create a channel.",
-        fields=(_NEW_NAME, _ID, Field("--route", "route", "Short name for topics."), _TAGS, _METADATA, _GROUP, _STATUS),
+        fields=(
+            _NEW_NAME,
+            _ID,
+            Field("--route", "route", "Short name for topics."),
+            _TAGS,
+            _METADATA,
+            _GROUP,
+            _STATUS,
+        ),
         takes_file=True,
     ),
     lists(
@@ -125,7 +164,11 @@ channels = group(
     ),
     *_common("channel", _CHANNELS).values(),
     lists(
-        _CHANNELS + "/{id}/clients", "List the clients connected to a channel.", _KINDS, columns=_CLIENT_COLUMNS, name="clients"
+        _CHANNELS + "/{id}/clients",
+        "List the clients connected to a channel.",
+        _KINDS,
+        columns=_CLIENT_COLUMNS,
+        name="clients",
     ),
 )
 
@@ -168,7 +211,12 @@ groups = group(
             Field("--direction", "dir", "ancestors (-1) or descendants (1).", choices=("-1", "1")),
         ),
     ),
-    lists(_GROUPS + "/{id}/children", "List a group's children.", columns=("id", "name", "status", "level"), name="children"),
+    lists(
+        _GROUPS + "/{id}/children",
+        "List a group's children.",
+        columns=("id", "name", "status", "level"),
+        name="children",
+    ),
     Verb(
         name="parent",
         method="POST",
@@ -178,9 +226,15 @@ groups = group(
         said="{id} hangs under it",
     ),
     Verb(
-        name="unparent", method="DELETE", path=_GROUPS + "/{id}/parent", help="Make a group a root.", said="{id} is a root"
+        name="unparent",
+        method="DELETE",
+        path=_GROUPS + "/{id}/parent",
+        help="Make a group a root.",
+        said="{id} is a root",
     ),
-    Verb(name="delete", method="DELETE", path=_GROUPS + "/{id}", help="Delete a group.", said="{id} is deleted"),
+    Verb(
+        name="delete", method="DELETE", path=_GROUPS + "/{id}", help="Delete a group.", said="{id} is deleted"
+    ),
 )
 
 _PEM: Final = (
@@ -200,7 +254,9 @@ configs = group(
         fields=(
             Field("EXTERNAL_ID", "external_id"),
             Field("--key", "external_key", "The device's external key.", Kind.SECRET, is_required=True),
-            Field("--channel", "channels", "Channel; may be given several times.", Kind.TEXTS, is_required=True),
+            Field(
+                "--channel", "channels", "Channel; may be given several times.", Kind.TEXTS, is_required=True
+            ),
             Field("--client", "client_id", "Client it is for."),
             Field("--name", "name", "Name."),
             Field("--content", "content", "What the device gets besides, any text."),

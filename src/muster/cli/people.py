@@ -133,7 +133,9 @@ issue.name = "issue"
 
 
 @click.command()
-@click.option("--token", "given", metavar="FILE|-", help="Where the refresh token stands; the profile's without it.")
+@click.option(
+    "--token", "given", metavar="FILE|-", help="Where the refresh token stands; the profile's without it."
+)
 @speaks
 def refresh(session: Session, given: str | None) -> None:
     """Exchange a refresh token for new tokens; the profile's are remembered."""
@@ -141,7 +143,11 @@ def refresh(session: Session, given: str | None) -> None:
         session.api.tokens = Tokens(access="", refresh=secret(given, "refresh token", option="--token"))
         session.api.on_tokens = None
     elif session.api.tokens is None or not session.api.tokens.refresh:
-        raise Stop("there is no refresh token", hint="log in first: muster login; or give one: --token FILE", code=USAGE)
+        raise Stop(
+            "there is no refresh token",
+            hint="log in first: muster login; or give one: --token FILE",
+            code=USAGE,
+        )
     _show_tokens(session, session.api.refresh())
 
 
@@ -153,11 +159,17 @@ keys = group(
         method="POST",
         path="/keys",
         help="Make an API key; its value is shown once.",
-        fields=(Field("--duration", "duration", "How long it lasts: 720h, 30d; for ever without it.", Kind.SECONDS),),
+        fields=(
+            Field(
+                "--duration", "duration", "How long it lasts: 720h, 30d; for ever without it.", Kind.SECONDS
+            ),
+        ),
         more={"type": 3},
     ),
     Verb(name="get", method="GET", path="/keys/{id}", help="Show when a key was issued and expires."),
-    Verb(name="delete", method="DELETE", path="/keys/{id}", help="End a key at once.", said="{id} is deleted"),
+    Verb(
+        name="delete", method="DELETE", path="/keys/{id}", help="End a key at once.", said="{id} is deleted"
+    ),
 )
 
 _DURATION: Final = Field("--duration", "duration", "How long it lasts: 720h.", is_required=True)
@@ -203,7 +215,9 @@ pats = group(
     Verb(name="delete", method="DELETE", path="/pats/{id}", help="Delete it.", said="{id} is deleted"),
 )
 
-tokens = group("tokens", "What proves who you are: tokens, API keys, personal access tokens.", issue, refresh, keys, pats)
+tokens = group(
+    "tokens", "What proves who you are: tokens, API keys, personal access tokens.", issue, refresh, keys, pats
+)
 
 # --- domains -----------------------------------------------------------------------------------------------
 
@@ -231,9 +245,17 @@ domains = group(
         method="POST",
         path="/domains",
         help="Create a domain and become its admin.",
-        fields=(Field("NAME", "name"), Field("ALIAS", "alias"), Field("--id", "id", "Id; without it one is made."), _TAGS, _METADATA),
+        fields=(
+            Field("NAME", "name"),
+            Field("ALIAS", "alias"),
+            Field("--id", "id", "Id; without it one is made."),
+            _TAGS,
+            _METADATA,
+        ),
     ),
-    lists("/domains", "List your domains; an admin sees all.", columns=("id", "alias", "name", "status", "tags")),
+    lists(
+        "/domains", "List your domains; an admin sees all.", columns=("id", "alias", "name", "status", "tags")
+    ),
     Verb(name="get", method="GET", path="/domains/{domain}", help="Show a domain."),
     Verb(
         name="update",
@@ -251,8 +273,18 @@ domains = group(
 
 _INVITATIONS: Final = "/domains/{domain}/invitations"
 _ANSWER: Final = (Field("DOMAIN_ID", "domain_id"),)
-_STATE: Final = Field("--state", "state", "Which of them.", choices=("all", "pending", "accepted", "rejected"))
-_INVITATION_COLUMNS: Final = ("domain_id", "invitee_user_id", "role_name", "invited_by", "created_at", "confirmed_at", "rejected_at")
+_STATE: Final = Field(
+    "--state", "state", "Which of them.", choices=("all", "pending", "accepted", "rejected")
+)
+_INVITATION_COLUMNS: Final = (
+    "domain_id",
+    "invitee_user_id",
+    "role_name",
+    "invited_by",
+    "created_at",
+    "confirmed_at",
+    "rejected_at",
+)
 
 invitations = group(
     "invitations",
@@ -266,14 +298,39 @@ invitations = group(
         said="invited",
     ),
     Verb(
-        name="list", method="GET", path=_INVITATIONS, help="List a domain's invitations.", query=(_STATE,), columns=_INVITATION_COLUMNS,
+        name="list",
+        method="GET",
+        path=_INVITATIONS,
+        help="List a domain's invitations.",
+        query=(_STATE,),
+        columns=_INVITATION_COLUMNS,
         is_list=True,
     ),
     Verb(
-        name="mine", method="GET", path="/invitations", help="List your own.", query=(_STATE,), columns=_INVITATION_COLUMNS, is_list=True
+        name="mine",
+        method="GET",
+        path="/invitations",
+        help="List your own.",
+        query=(_STATE,),
+        columns=_INVITATION_COLUMNS,
+        is_list=True,
     ),
-    Verb(name="accept", method="POST", path="/invitations/accept", help="Join the domain.", fields=_ANSWER, said="accepted"),
-    Verb(name="reject", method="POST", path="/invitations/reject", help="Decline.", fields=_ANSWER, said="rejected"),
+    Verb(
+        name="accept",
+        method="POST",
+        path="/invitations/accept",
+        help="Join the domain.",
+        fields=_ANSWER,
+        said="accepted",
+    ),
+    Verb(
+        name="reject",
+        method="POST",
+        path="/invitations/reject",
+        help="Decline.",
+        fields=_ANSWER,
+        said="rejected",
+    ),
     Verb(
         name="delete",
         method="DELETE",

@@ -1,4 +1,4 @@
-"""What every command that speaks to a server has: a profile, an address, a token, a domain, a form of output."""
+"""What each command that speaks to a server has: profile, address, token, domain, form of output."""
 
 import functools
 import os
@@ -44,9 +44,7 @@ class Session:
         if found.total == 1:
             return str(found.rows[0]["id"])
         if not found.total:
-            raise Stop(
-                "you are in no domain", hint="make one: muster domains create NAME ALIAS", code=USAGE
-            )
+            raise Stop("you are in no domain", hint="make one: muster domains create NAME ALIAS", code=USAGE)
         raise Stop(
             f"you are in {found.total} domains and said not which",
             hint="add --domain ALIAS, or choose one for good: muster domains use ALIAS",
@@ -154,12 +152,16 @@ def secret(source: str | None, what: str, *, option: str, confirm: bool = False)
     if source is None:
         if not sys.stdin.isatty():
             raise Stop(
-                f"{what} is missing", hint=f"{option} - reads it from standard input, {option} FILE from a file", code=USAGE
+                f"{what} is missing",
+                hint=f"{option} - reads it from standard input, {option} FILE from a file",
+                code=USAGE,
             )
         return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
     line = (sys.stdin.readline() if source == "-" else first_line(source)).rstrip("\r\n")
     if not line or not line.isprintable():
-        raise Stop(f"{what}: {'standard input' if source == '-' else source} has no usable first line", code=USAGE)
+        raise Stop(
+            f"{what}: {'standard input' if source == '-' else source} has no usable first line", code=USAGE
+        )
     return line
 
 
