@@ -31,6 +31,7 @@ COMMANDS: Final = {
         "What proves who you are: tokens, API keys, personal access tokens.",
     ),
     "domains": ("muster.cli.people:domains", "Domains: each has its own clients and channels."),
+    "roles": ("muster.cli.people:roles", "Roles in a domain: what their members may do."),
     "invitations": ("muster.cli.people:invitations", "Invitations of users into domains."),
     "clients": ("muster.cli.fleet:clients", "Clients: the devices of a domain."),
     "channels": ("muster.cli.fleet:channels", "Channels: where devices meet."),

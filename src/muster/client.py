@@ -156,8 +156,8 @@ class Api:
     ) -> Answer:
         """Do one request; Failure unless it succeeds.
 
-        *body* is sent as JSON, *content* as it is. *key* is an Idempotency-Key: with one, and for GET, a lost answer is asked for again. *authorization*
-        stands in the place of the token.
+        *body* is sent as JSON, *content* as it is. *key* is an Idempotency-Key: with one, and for GET, a lost
+        answer is asked for again. *authorization* stands in the place of the token; empty: there is none.
         """
         headers = {} if key is None else {"Idempotency-Key": key}
         if content is None and method in ("POST", "PUT", "PATCH", "DELETE"):
@@ -235,7 +235,7 @@ class Api:
         return Page(rows=rows, total=int(body["total"]), offset=int(body.get("offset", 0)))
 
     def every(self, where: str, **query: str | int | None) -> Iterator[Row]:
-        """Read a list to its end, 100 at a time, in the order of creation; *offset* and *limit* are set here."""
+        """Read a list to its end, 100 at a time, in the order of creation."""
         asked = {"order": "created_at", **query, "limit": 100}
         offset = 0
         while True:

@@ -5,8 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import rich_click as click
+from click.exceptions import Exit
 
-from muster.admin.start import Machine, config_option, configuration, output_option, say, sentences, show_table
+from muster.admin.start import (
+    Machine,
+    config_option,
+    configuration,
+    output_option,
+    say,
+    sentences,
+    show_table,
+)
 
 UNWELL = 1
 """The exit code when something is not as it must be."""
@@ -31,11 +40,11 @@ def _url(machine: Machine, config: Path | None) -> str:
 @click.pass_obj
 def upgrade(machine: Machine, config: Path | None) -> None:
     """Create the schema or bring it to the newest version. `muster serve` does this by itself."""
-    from muster.store import upkeep  # noqa: PLC0415 slow to import
+    from muster.store import migrations, upkeep  # noqa: PLC0415 slow to import
 
     with sentences():
         before = upkeep.upgrade(_url(machine, config))
-    say(f"the schema was at version {before or 'none'} and is at {upkeep.HEAD}")
+    say(f"the schema was at version {before or 'none'} and is at {migrations.HEAD}")
 
 
 @db.command()
@@ -43,13 +52,13 @@ def upgrade(machine: Machine, config: Path | None) -> None:
 @click.pass_obj
 def check(machine: Machine, config: Path | None) -> None:
     """Say whether the schema is the one this version expects; exit code 1 if not."""
-    from muster.store import upkeep  # noqa: PLC0415
+    from muster.store import migrations, upkeep  # noqa: PLC0415
 
     with sentences():
         difference = upkeep.check(_url(machine, config))
     if difference is not None:
         raise click.ClickException(difference)
-    say(f"the schema is as it must be, version {upkeep.HEAD}")
+    say(f"the schema is as it must be, version {migrations.HEAD}")
 
 
 @db.command()
@@ -86,7 +95,7 @@ def restore(machine: Machine, path: Path, config: Path | None) -> None:
 @output_option
 @click.pass_obj
 def doctor(machine: Machine, config: Path | None, form: str) -> None:
-    """Prove on the live database that nothing is half made, dangling or unsealed; exit code 1 if something is."""
+    """Prove on the live database that nothing is half made, dangling or unsealed; exit code 1 otherwise."""
     from muster.store.doctor import examine  # noqa: PLC0415
 
     with sentences():
@@ -97,5 +106,5 @@ def doctor(machine: Machine, config: Path | None, form: str) -> None:
     elif found:
         show_table(["table", "row", "problem"], [[str(cell) for cell in each.values()] for each in found])
     if found:
-        raise click.exceptions.Exit(UNWELL)
+        raise Exit(UNWELL)
     say("nothing is half made, nothing dangles, every secret is sealed and opens")

@@ -14,8 +14,11 @@ from muster.ca.secrets import Keyring
 from muster.core.errors import MusterError
 from muster.settings import Configuration, Settings, SettingsError, load
 
-USAGE = 2
-"""The exit code for settings that are wrong, as for a command line that is."""
+
+class WrongSettings(click.ClickException):
+    """The settings are wrong; the exit code is that of a wrong command line."""
+
+    exit_code = 2
 
 
 class Machine(Protocol):
@@ -36,9 +39,7 @@ def configuration(config: Path | None, options: Mapping[str, str] | None = None)
     try:
         return load(os.environ, config=config, options=options or {})
     except SettingsError as error:
-        wrong = click.ClickException(str(error))
-        wrong.exit_code = USAGE
-        raise wrong from None
+        raise WrongSettings(str(error)) from None
 
 
 def say(line: str) -> None:

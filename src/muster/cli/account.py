@@ -2,10 +2,13 @@
 
 import base64
 import json
+import sys
 import time
 from dataclasses import replace
 
 import rich_click as click
+from click import prompt
+from click.exceptions import Exit
 
 from muster.cli import output, profiles
 from muster.cli.declare import group
@@ -40,9 +43,9 @@ def login(session: Session, username: str | None, password: str | None) -> None:
 
 
 def _asked(what: str) -> str:
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise Stop(f"{what} is missing", hint="muster login USERNAME --password -", code=USAGE)
-    return str(click.prompt(what, err=True))
+    return str(prompt(what, err=True))
 
 
 def _domain(session: Session) -> str:
@@ -82,7 +85,7 @@ def _show_status(session: Session) -> None:
         code = UNREACHABLE if failure.is_unreachable else REFUSED
     session.show(told)
     if code:
-        raise click.exceptions.Exit(code)
+        raise Exit(code)
 
 
 def _server(session: Session) -> str:

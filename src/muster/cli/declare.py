@@ -106,7 +106,7 @@ def lists(where: str, help_: str, *query: Field, columns: tuple[str, ...], name:
 
 def group(name: str, help_: str, *verbs: Verb | click.Command) -> click.RichGroup:
     """Make a group of declared and other commands, in this order."""
-    made = click.RichGroup(name, help=help_)
+    made = click.RichGroup(name=name, help=help_)
     for verb in verbs:
         made.add_command(command(verb) if isinstance(verb, Verb) else verb)
     return made

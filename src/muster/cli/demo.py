@@ -81,7 +81,7 @@ STEPS = (
         part="id",
     ),
     Step(
-        why="Provision a gateway: clients, channels, connections and bootstrap configuration, all or nothing.",
+        why="Provision a gateway: clients, channels, connections, bootstrap configuration; all or nothing.",
         method="POST",
         where="/$DOMAIN/mapping",
         body=_GATEWAY,
@@ -125,7 +125,7 @@ _CLEAN = Step(
 @click.option("--clean", is_flag=True, help="Take the gateway back at the end.")
 @speaks
 def demo(session: Session, *, clean: bool) -> None:
-    """Onboard a gateway end to end on a running server, and show each step with the curl command that does it.
+    """Onboard a gateway end to end on a running server; show each step with the curl command that does it.
 
     Makes a user, a domain and a gateway of its own; --clean takes the gateway back. What it prints is a shell
     script that does the same again once its first line has other values.

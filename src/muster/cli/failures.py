@@ -5,6 +5,7 @@ import traceback
 from typing import Final
 
 import rich_click as click
+from click.exceptions import NoArgsIsHelpError
 
 from muster.client import Failure
 
@@ -38,7 +39,7 @@ class Stop(click.ClickException):
     def __init__(self, reason: str, *, hint: str = "", code: int = REFUSED) -> None:
         super().__init__(reason)
         self.hint = hint
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]  # click means it so
 
 
 def report(error: Exception) -> int:
@@ -46,7 +47,7 @@ def report(error: Exception) -> int:
     if isinstance(error, Failure):
         _say(_sentence(error), hint(error))
         return UNREACHABLE if error.is_unreachable else REFUSED
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, NoArgsIsHelpError):
         click.echo(error.message, err=True)
         return USAGE
     if isinstance(error, click.UsageError):
@@ -93,7 +94,7 @@ _HINTS: Final = {
     405: "does the address lead to a Muster, and to one as new as this program?",
     409: "it exists already or is in that state already: list it, or choose another name or id",
     412: "somebody changed it meanwhile: get it again and repeat",
-    413: "send less at once: --chunk sets the rows of one call, and the operator the limit (MUSTER_MAX_BODY_BYTES)",
+    413: "send less at once, --chunk sets the rows; the operator's limit is MUSTER_MAX_BODY_BYTES",
     500: "a fault of the server; its log has more under the request's number",
     503: "the server is there but not ready, for instance starting or without its database; try again soon",
 }

@@ -33,7 +33,7 @@ def fetch(session: Session, external_id: str, key: str | None, crypto_key: str |
 
 
 def _secure(session: Session, external_id: str, plain: str, shared: bytes) -> Json:
-    """Fetch as spec A.9 says: hex(IV, AES-CFB128(external key)) goes out, IV and AES-CFB128(JSON) comes back."""
+    """Send hex(IV, AES-CFB128(external key)), receive IV and AES-CFB128(JSON): spec A.9."""
     if len(shared) not in (16, 24, 32):
         raise Stop("the bootstrap key has 16, 24 or 32 bytes", code=USAGE)
     iv = os.urandom(_IV)

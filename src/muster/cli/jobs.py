@@ -19,7 +19,7 @@ from muster.client import Failure, Row
 
 ONE_CALL_ROWS: Final = 100_000
 ONE_CALL_BYTES: Final = 15 * 1024**2
-"""What a server takes at once unless its operator decided otherwise: MUSTER_MAX_BULK, MUSTER_MAX_BODY_BYTES."""
+"""What a server takes at once, if MUSTER_MAX_BULK and MUSTER_MAX_BODY_BYTES do not say otherwise."""
 CHUNK: Final = 10_000
 _BAD_ROWS: Final = frozenset({400, 404, 409, 413, 422})
 """Refusals that are about the rows; all others would meet every row."""
@@ -95,7 +95,7 @@ def chunk_for(items: Sequence[Item], asked: int | None) -> int:
 
 
 def run(plan: Plan, send: Send, *, restart: bool = False) -> Outcome:
-    """Send all of it, from where an earlier run ended. Failure when the server refuses and nothing goes on."""
+    """Send all of it, from where an earlier run ended. Failure when the server refuses and that ends it."""
     progress, digest = _begin(plan, restart=restart)
     outcome = Outcome(refused=[(plan.items[at], reason) for at, reason in progress.refused])
     with contextlib.ExitStack() as closing:
@@ -202,17 +202,16 @@ def _bar(total: int, done: int) -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield lambda _rows: None
         return
-    from rich.console import Console  # noqa: PLC0415 slow to import
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-    from rich.progress import ProgressColumn  # noqa: PLC0415
+    from rich import progress as bars  # noqa: PLC0415 slow to import
+    from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class Rate(bars.ProgressColumn):
+        def render(self, task: bars.Task) -> Text:
             return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
-    columns = (BarColumn(), MofNCompleteColumn(), Rate(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    columns = (bars.BarColumn(), bars.MofNCompleteColumn(), Rate(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task("", total=total, completed=done)
         yield lambda rows: shown.advance(task, rows)
 

@@ -49,7 +49,8 @@ def _columns(rows: Sequence[Row]) -> list[str]:
 def _more(body: Row, count: int) -> None:
     total, offset = int(body.get("total", 0)), int(body.get("offset", 0))
     if total > offset + count:
-        say(f"{offset + 1} to {offset + count} of {total}; more with --offset {offset + count}, all with --all")
+        last = offset + count
+        say(f"{offset + 1} to {last} of {total}; more with --offset {last}, all with --all")
 
 
 def show_rows(rows: Iterable[Row], columns: Sequence[str]) -> None:

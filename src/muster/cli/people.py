@@ -118,6 +118,12 @@ users = group(
     _of_user("picture", "Change the address of the picture.", Field("PICTURE_URL", "profile_picture")),
     _of_user("tags", "Replace the tags.", Field("TAG", "tags", kind=Kind.TEXTS, is_required=True)),
     _of_user("role", "Make a user an admin, or no longer.", Field("ROLE", "role", choices=("user", "admin"))),
+    Verb(
+        name="recovery",
+        method="POST",
+        path="/users/{id}/recovery",
+        help="Make a recovery token for a user; admins only.",
+    ),
     Verb(name="enable", method="POST", path="/users/{id}/enable", help="Let a user in again."),
     Verb(name="disable", method="POST", path="/users/{id}/disable", help="Keep a user out; all tokens end."),
     Verb(name="delete", method="DELETE", path="/users/{id}", help="End a user.", said="{id} is deleted"),
@@ -269,6 +275,53 @@ domains = group(
     _status("disable", "Close a domain for all but its admins; its devices are out."),
     _status("freeze", "Close a domain for all but the installation's admins, who alone may."),
     use,
+)
+
+_ROLES: Final = "/domains/{domain}/roles"
+_ROLE: Final = _ROLES + "/{role}"
+
+
+def _of_role(name: str, what: str, help_: str, argument: str, *, is_removing: bool = False) -> Verb:
+    """Declare a verb that adds actions or members to a role, or takes them away."""
+    where = f"{_ROLE}/{what}/delete" if is_removing else f"{_ROLE}/{what}"
+    fields = (Field(argument, what, kind=Kind.TEXTS, is_required=True),)
+    return Verb(name=name, method="POST", path=where, help=help_, fields=fields, said="the role is changed")
+
+
+roles = group(
+    "roles",
+    "Roles in a domain: what their members may do.",
+    Verb(
+        name="create",
+        method="POST",
+        path=_ROLES,
+        help="Create a role.",
+        fields=(
+            Field("NAME", "role_name"),
+            Field("--action", "optional_actions", "Action it allows; several times.", Kind.TEXTS),
+            Field("--member", "optional_members", "User who has it; several times.", Kind.TEXTS),
+        ),
+    ),
+    Verb(
+        name="list",
+        method="GET",
+        path=_ROLES,
+        help="List the roles.",
+        columns=("id", "name", "actions", "members"),
+        is_list=True,
+    ),
+    Verb(name="get", method="GET", path=_ROLE, help="Show a role."),
+    Verb(name="delete", method="DELETE", path=_ROLE, help="Delete a role.", said="{role} is deleted"),
+    Verb(
+        name="actions",
+        method="GET",
+        path="/domains/{domain}/roles/available-actions",
+        help="List what roles can allow.",
+    ),
+    _of_role("allow", "actions", "Let a role allow more.", "ACTION"),
+    _of_role("forbid", "actions", "Let a role allow less.", "ACTION", is_removing=True),
+    _of_role("add", "members", "Give users a role.", "USER_ID"),
+    _of_role("remove", "members", "Take a role from users.", "USER_ID", is_removing=True),
 )
 
 _INVITATIONS: Final = "/domains/{domain}/invitations"

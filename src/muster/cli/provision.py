@@ -229,15 +229,15 @@ provision.add_command(gateway)
 provision.add_command(
     _bulk(
         rows.CLIENTS,
-        "Create the clients of a CSV, JSON or NDJSON file: in CSV, column 1 is the name, unless the first line has "
-        "headings (name, id, identity, secret, tags, metadata, status, group).",
+        "Create the clients of a CSV, JSON or NDJSON file. In CSV, column 1 is the name, unless the first "
+        "line has headings: name, id, identity, secret, tags, metadata, status, group.",
     )
 )
 provision.add_command(
     _bulk(
         rows.CHANNELS,
-        "Create the channels of a CSV, JSON or NDJSON file: in CSV, column 1 is the name, unless the first line has "
-        "headings (name, id, route, tags, metadata, status, group).",
+        "Create the channels of a CSV, JSON or NDJSON file. In CSV, column 1 is the name, unless the first "
+        "line has headings: name, id, route, tags, metadata, status, group.",
     )
 )
 provision.add_command(tryout)

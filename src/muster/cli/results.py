@@ -14,7 +14,7 @@ _MADE: Final = ("name", "id", "identity", "secret")
 
 
 class MadeFile:
-    """A CSV of what was made, with ids and secrets; it grows chunk by chunk, for nobody else's eyes (0600)."""
+    """A CSV of what was made, with ids and secrets; it grows by the chunk; nobody else may read it (0600)."""
 
     def __init__(self, where: Path, *, keep: int) -> None:
         """Open it and keep its first *keep* bytes: what an interrupted run wrote for rows it had done."""
@@ -43,7 +43,7 @@ class MadeFile:
 
 
 def write_refused(where: Path, refused: Sequence[tuple[Item, str]]) -> None:
-    """Write the rows that were refused, with line and reason, in a form that can be corrected and sent again."""
+    """Write the rows that were refused, with line and reason, to be corrected and sent again."""
     rows = [(_flat(item.body), item.line, reason) for item, reason in refused]
     columns = list(dict.fromkeys(["name", *(key for flat, _, _ in rows for key in flat)]))
     handle = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -31,7 +31,7 @@ class LateGroup(click.RichGroup):
         """Give the command; for a list of commands, only what a list shows of it."""
         if cmd_name not in self._late or " " in cmd_name:
             return super().get_command(ctx, cmd_name)
-        return click.RichCommand(cmd_name, help=self._late[cmd_name][1])
+        return click.RichCommand(name=cmd_name, help=self._late[cmd_name][1])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -62,7 +62,7 @@ def _imported(place: str) -> click.Command:
 
 
 class Program(LateGroup):
-    """The whole program: whatever happens ends in an exit code and, if it failed, in words on standard error."""
+    """The whole program: it always ends in an exit code and, if it failed, in words on standard error."""
 
     def main(self, args: Any = None, prog_name: Any = None, **extra: Any) -> Any:  # type: ignore[override]
         """Run and exit, as click does, but with our errors."""

@@ -71,7 +71,7 @@ def read(text: str, form: str, noun: Noun) -> tuple[list[Item], list[Flaw]]:
 
 
 def _bodies(found: Sequence[Entry], noun: Noun) -> list[Entry]:
-    """Turn CSV records into objects: by their headings if the first cell says `name`, else column 1 is the name."""
+    """Turn CSV records into objects: by headings if the first cell is `name`, else column 1 is the name."""
     if not found or found[0].value[0].lower() != "name":
         return [Entry(entry.line, {"name": entry.value[0]}) for entry in found]
     headings = [cell.lower() for cell in found[0].value]
@@ -215,7 +215,7 @@ _TYPES: Final = {"publish": ("publish",), "subscribe": ("subscribe",), "": BOTH,
 
 
 def read_connections(text: str, form: str) -> tuple[list[Item], list[Flaw]]:
-    """Read `client_id,channel_id[,types]` records, or objects of client_ids, channel_ids and types (spec F.3).
+    """Read `client_id,channel_id[,types]` records, or objects of client_ids, channel_ids, types (spec F.3).
 
     Mainflux's `thing_ids` are read too. Each item is a set: every client of it to every channel of it.
     """

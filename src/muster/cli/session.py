@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
+from click import prompt
 
 from muster.cli import output, profiles
 from muster.cli.failures import USAGE, Stop
@@ -141,7 +142,7 @@ def speaks_in_domain(function: Command) -> Command:
     return speaks(function, in_domain=True)
 
 
-# --- what is typed, piped or read from files -----------------------------------------------------------------
+# --- what is typed, piped or read from files --------------------------------------------------------------
 
 
 def secret(source: str | None, what: str, *, option: str, confirm: bool = False) -> str:
@@ -156,7 +157,7 @@ def secret(source: str | None, what: str, *, option: str, confirm: bool = False)
                 hint=f"{option} - reads it from standard input, {option} FILE from a file",
                 code=USAGE,
             )
-        return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
+        return str(prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
     line = (sys.stdin.readline() if source == "-" else first_line(source)).rstrip("\r\n")
     if not line or not line.isprintable():
         raise Stop(

@@ -11,6 +11,7 @@ from muster.cli.failures import USAGE, Stop
 from muster.cli.session import Session, secret, speaks, text_of
 from muster.client import path
 
+_ENTITIES: Final = ("user", "domain", "group", "client", "channel", "role", "key")
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -54,11 +55,13 @@ journal = command(
         path="/{domain}/journal",
         help="Show who did what to which entity, when.",
         query=(
-            Field("--operation", "operation", "Only that operation, such as device.create."),
+            Field("--operation", "operation", "Only that operation, such as client.create."),
             Field("--entity", "entity_id", "Only what happened to that id."),
-            Field("--actor", "actor", "Only what that user did."),
+            Field("--kind", "entity_type", "Only what happened to clients, channels, …", choices=_ENTITIES),
+            Field("--actor", "actor", "Only what the user with that id did."),
+            Field("--dir", "dir", "The oldest or the newest first.", choices=("asc", "desc")),
         ),
-        columns=("occurred_at", "operation", "entity_id", "actor"),
+        columns=("occurred_at", "operation", "attributes.id", "attributes.actor"),
         is_list=True,
     )
 )

@@ -22,7 +22,7 @@ def find_user(url: str, name: str) -> FoundUser | None:
     """Find a user by username or e-mail address. Unavailable when the database does not answer."""
     columns = t.users.c
     query = sa.select(columns.id, columns.username, columns.epoch, columns.status).where(
-        sa.or_(columns.username == name, columns.email == name.lower())
+        sa.or_(columns.username == name, sa.func.lower(columns.email) == name.lower())
     )
     with snapshot(url) as connection:
         row = connection.execute(query).first()
