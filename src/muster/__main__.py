@@ -1,30 +1,94 @@
 """`muster` and `python -m muster`: the verbs of the machine's owner and of the API's users."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
 from muster import __version__
-from muster.admin.start import serve, show_config
-from muster.settings import Configuration
+from muster.cli.root import Program
+
+if TYPE_CHECKING:
+    from muster.ca.secrets import Keyring
+    from muster.settings import Configuration, Settings
+
+COMMANDS: Final = {
+    "serve": (
+        "muster.admin.start:serve",
+        "Start Muster and serve until it is told to stop (SIGTERM, Ctrl-C).",
+    ),
+    "config": ("muster.admin.start:show_config", "Show the effective settings and where each comes from."),
+    "db": ("muster.admin.database:db", "The database of this machine's Muster."),
+    "doctor": ("muster.admin.database:doctor", "Prove that the database holds nothing half made."),
+    "login": ("muster.cli.account:login", "Log in; the profile remembers address, tokens and domain."),
+    "logout": ("muster.cli.account:logout", "Forget the tokens of a profile."),
+    "status": ("muster.cli.account:status", "Show which server, user and domain commands work with."),
+    "profiles": ("muster.cli.account:profile_group", "Servers and users that this machine knows."),
+    "users": ("muster.cli.people:users", "People and programs that set things up."),
+    "users recover": ("muster.admin.recover:recover", ""),
+    "tokens": (
+        "muster.cli.people:tokens",
+        "What proves who you are: tokens, API keys, personal access tokens.",
+    ),
+    "domains": ("muster.cli.people:domains", "Domains: each has its own clients and channels."),
+    "roles": ("muster.cli.people:roles", "Roles in a domain: what their members may do."),
+    "invitations": ("muster.cli.people:invitations", "Invitations of users into domains."),
+    "clients": ("muster.cli.fleet:clients", "Clients: the devices of a domain."),
+    "channels": ("muster.cli.fleet:channels", "Channels: where devices meet."),
+    "connect": ("muster.cli.connect:connect", "Connect clients to channels, by id or from a file."),
+    "disconnect": ("muster.cli.connect:disconnect", "Disconnect clients from channels."),
+    "groups": ("muster.cli.fleet:groups", "Groups: a tree that clients and channels hang on."),
+    "provision": (
+        "muster.cli.provision:provision",
+        "Provision a gateway in one call, or many devices from a file.",
+    ),
+    "unprovision": ("muster.cli.provision:unprovision", "Delete exactly what provisioning a gateway made."),
+    "bootstrap": ("muster.cli.fleet:bootstrap", "The first minutes of a device's life."),
+    "messages": ("muster.cli.single:messages", "Messages of a channel."),
+    "journal": ("muster.cli.single:journal", "Show who did what to which entity, when."),
+    "api": ("muster.cli.single:api", "Do any request of the API as the logged-in user."),
+    "demo": ("muster.cli.demo:demo", "Onboard a gateway end to end, and show each step."),
+    "completion": ("muster.cli.shell:completion", "Print what makes a shell complete `muster`."),
+    "reference": (
+        "muster.cli.shell:reference",
+        "Print the page docs/cli.md: every command with its options.",
+    ),
+}
+"""Where each command is, and its line in the list of commands; only the one that is called is imported."""
 
 
-def _run(configuration: Configuration, say: Callable[[str], None]) -> None:
-    from muster import assembly  # noqa: PLC0415 only the server needs all of it
+class Machine:
+    """What the owner's verbs need of the assembly; imported when it is needed."""
 
-    assembly.run(configuration, say)
+    @staticmethod
+    def run(configuration: "Configuration", say: Callable[[str], None]) -> None:
+        """Serve until told to stop."""
+        from muster import assembly  # noqa: PLC0415
+
+        assembly.run(configuration, say)
+
+    @staticmethod
+    def database_url(settings: "Settings") -> str:
+        """Give the URL of the database."""
+        from muster.assembly import parts  # noqa: PLC0415
+
+        return parts.database_url(settings)
+
+    @staticmethod
+    def keyring(settings: "Settings") -> "Keyring":
+        """Give the installation's keys."""
+        from muster.assembly import parts  # noqa: PLC0415
+
+        return parts.keyring_of(settings)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, late=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="muster")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Muster brings a fleet of IoT devices to life."""
-    context.obj = _run
+    context.obj = Machine
 
-
-main.add_command(serve)
-main.add_command(show_config)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,110 @@
+"""`muster db` and `muster doctor`: care of the database this machine's Muster works on."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import rich_click as click
+from click.exceptions import Exit
+
+from muster.admin.start import (
+    Machine,
+    config_option,
+    configuration,
+    output_option,
+    say,
+    sentences,
+    show_table,
+)
+
+UNWELL = 1
+"""The exit code when something is not as it must be."""
+
+_copy = click.argument("path", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH")
+
+
+@click.group()
+def db() -> None:
+    """The database of this machine's Muster: bring it up to date, compare it, save it, put it back."""
+
+
+def _url(machine: Machine, config: Path | None) -> str:
+    settings = configuration(config).settings
+    if settings.database_url is None:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return machine.database_url(settings)
+
+
+@db.command()
+@config_option
+@click.pass_obj
+def upgrade(machine: Machine, config: Path | None) -> None:
+    """Create the schema or bring it to the newest version. `muster serve` does this by itself."""
+    from muster.store import migrations, upkeep  # noqa: PLC0415 slow to import
+
+    with sentences():
+        before = upkeep.upgrade(_url(machine, config))
+    say(f"the schema was at version {before or 'none'} and is at {migrations.HEAD}")
+
+
+@db.command()
+@config_option
+@click.pass_obj
+def check(machine: Machine, config: Path | None) -> None:
+    """Say whether the schema is the one this version expects; exit code 1 if not."""
+    from muster.store import migrations, upkeep  # noqa: PLC0415
+
+    with sentences():
+        difference = upkeep.check(_url(machine, config))
+    if difference is not None:
+        raise click.ClickException(difference)
+    say(f"the schema is as it must be, version {migrations.HEAD}")
+
+
+@db.command()
+@_copy
+@config_option
+@click.pass_obj
+def backup(machine: Machine, path: Path, config: Path | None) -> None:
+    """Save the database to a new file, while the server runs; on PostgreSQL with pg_dump.
+
+    Keep the master key with it: without the key nobody can open the secrets.
+    """
+    from muster.store import backup as copies  # noqa: PLC0415
+
+    with sentences():
+        copies.backup(_url(machine, config), path)
+    say(f"saved to {path}; the master key is not in it, keep that too")
+
+
+@db.command()
+@_copy
+@config_option
+@click.pass_obj
+def restore(machine: Machine, path: Path, config: Path | None) -> None:
+    """Put a saved database in the place of the present one, all of it or nothing; stop the server first."""
+    from muster.store import backup as copies  # noqa: PLC0415
+
+    with sentences():
+        copies.restore(_url(machine, config), path)
+    say(f"restored from {path}; `muster doctor` proves it")
+
+
+@click.command()
+@config_option
+@output_option
+@click.pass_obj
+def doctor(machine: Machine, config: Path | None, form: str) -> None:
+    """Prove on the live database that nothing is half made, dangling or unsealed; exit code 1 otherwise."""
+    from muster.store.doctor import examine  # noqa: PLC0415
+
+    with sentences():
+        settings = configuration(config).settings
+        found = [asdict(each) for each in examine(machine.database_url(settings), machine.keyring(settings))]
+    if form == "json":
+        click.echo(json.dumps({"findings": found}, indent=2, ensure_ascii=False))
+    elif found:
+        show_table(["table", "row", "problem"], [[str(cell) for cell in each.values()] for each in found])
+    if found:
+        raise Exit(UNWELL)
+    say("nothing is half made, nothing dangles, every secret is sealed and opens")
