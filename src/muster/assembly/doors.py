@@ -1,6 +1,7 @@
 """The doors, with the operator's decisions in them, behind one ASGI app."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from muster import __version__
@@ -16,6 +17,8 @@ from muster.dialects.magistrala import door as magistrala
 from muster.dialects.magistrala.options import Options as MagistralaOptions
 from muster.dialects.magistrala.problems import Problem as MagistralaProblem
 from muster.dialects.magistrala.problems import problem as magistrala_problem
+from muster.dialects.mainflux import door as mainflux
+from muster.dialects.mainflux.options import Options as MainfluxOptions
 from muster.plane import http
 from muster.plane.websocket import WebSockets
 from muster.web import app as web
@@ -48,7 +51,7 @@ class Provisioner:
 
 def upstream_ports() -> frozenset[int]:
     """Give the ports where upstream's services listen, of all dialects."""
-    return magistrala.PORTS | http.PORTS
+    return magistrala.PORTS | mainflux.PORTS | http.PORTS
 
 
 def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
@@ -58,7 +61,10 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
     more = [] if messages is None else [http.domain_routes(messages.plane.publisher)]
-    doors = [magistrala.dialect(_magistrala(parts, throttle), more)]
+    options = _magistrala(parts, throttle)
+    doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
+    if parts.configuration.provision.vocabulary == "things":
+        doors[0] = replace(doors[0], unmarked=frozenset())
     if messages is not None:
         doors.append(_messages(messages))
     return web.build(
@@ -116,6 +122,27 @@ def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:
         bootstrap_open=opens,
         bootstrap_seal=seals,
         max_bulk=settings.max_bulk,
+    )
+
+
+def _mainflux(parts: Parts, other: MagistralaOptions) -> MainfluxOptions:
+    """Decide as for the other dialect; what is throttled there is throttled here."""
+    settings, provision = parts.configuration.settings, parts.configuration.provision
+    layout = provision.layout_for("things")
+    return MainfluxOptions(
+        layout=layout,
+        layout_digest=layout.digest(),
+        provisioner=other.provisioner,
+        throttle=other.throttle,
+        domain_id=other.domain_id,
+        self_register=settings.self_register,
+        password=settings.password_pattern,
+        token_lifetime=int(settings.legacy_token_lifetime.total_seconds()),
+        bootstrap_open=other.bootstrap_open,
+        bootstrap_seal=other.bootstrap_seal,
+        max_bulk=settings.max_bulk,
+        has_mapping=provision.vocabulary == "things",
+        version=__version__,
     )
 
 

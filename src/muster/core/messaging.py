@@ -109,6 +109,45 @@ def _rights(tx: Tx, tenant: Tenant, device: Device) -> tuple[ChannelRight, ...]:
     )
 
 
+def identify(tx: Tx, secret: Secret) -> Device:
+    """Give the device whose secret this is, though nothing names its tenant (spec B.4).
+
+    NotFound for a secret nobody has, for one that devices of several tenants have, and for a device that is
+    out.
+    """
+    found = tx.select(Device, ANYWHERE, Is("secret", secret), window=Window(limit=2))
+    if len(found) != 1 or isinstance(admit(tx, found[0]), Refusal):
+        raise NotFound
+    return found[0]
+
+
+def identify_on(tx: Tx, channel_id: str, secret: Secret) -> DeviceId:
+    """Give the device whose secret this is if it is connected to the channel, in any way.
+
+    NotFound for a secret nobody has; Forbidden when it is not connected, or device, channel or tenant are
+    out.
+    """
+    try:
+        passed = may_pass(
+            tx, channel_id=channel_id, tenant_name=None, secret=secret, device_id=None, flow=Flow.BOTH
+        )
+    except Unauthenticated:
+        identify(tx, secret)
+        raise Forbidden from None
+    return DeviceId(passed.publisher)
+
+
+def check_on(tx: Tx, channel_id: str, device_id: str) -> None:
+    """Raise Forbidden unless that device is connected to the channel, and both and their tenant take part."""
+    channel, tenant = _address(tx, channel_id, None)
+    device = None if tenant is None else tx.get(Device, tenant.id, device_id)
+    if channel is None or tenant is None or device is None:
+        raise Forbidden
+    is_enabled = {device.status, channel.status, tenant.status} == {Status.ENABLED}
+    if not is_enabled or channel.id not in connections.flows_of(tx, tenant.id, device.id):
+        raise Forbidden
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """A message may pass: who sends or reads it, and where."""

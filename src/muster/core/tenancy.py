@@ -27,9 +27,9 @@ NO_TENANT = TenantId("-")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """What a user is created from; *password* is a verifier already."""
+    """What a user is created from; *password* is a verifier already. Without a username the id is one."""
 
-    username: str
+    username: str = ""
     email: str
     password: str
     first_name: str = ""
@@ -61,7 +61,7 @@ def add_user(tx: Tx, new: NewUser, *, actor: str) -> User:
     user_id = UserId(tx.new_id())
     user = User(
         id=user_id,
-        username=new.username,
+        username=new.username or user_id,
         email=new.email,
         password=new.password,
         first_name=new.first_name,
@@ -77,7 +77,7 @@ def add_user(tx: Tx, new: NewUser, *, actor: str) -> User:
     tx.add(user)
     tenant = Tenant(
         id=user.personal_tenant,
-        name=user.username,
+        name=new.username or user.email,
         alias=user.id,
         is_personal=True,
         created_by=user.id,

@@ -172,7 +172,8 @@ devices = Table(
     *_history(),
     _list_index("devices"),
     _contains_index("devices"),
-    Index("devices_secret", "tenant_id", "secret_digest", unique=True, **_where("secret_digest")),
+    # The secret comes first: a device may show it without naming its tenant.
+    Index("devices_secret", "secret_digest", "tenant_id", unique=True, **_where("secret_digest")),
     Index("devices_group_id", "group_id", **_where("group_id")),
 )
 

@@ -2,7 +2,8 @@
 
 Handlers are declared with Litestar. `opt={"content_type": "any" | "json" | "exact"}` says which bodies one
 takes (`json`, the default with a body: the header must contain application/json). A handler is called for
-bearers of an access token only, unless its `opt` has `public`: True, `token`: "optional", or other `kinds`.
+bearers of an access token only, unless its `opt` has `public`: True, `token`: "optional", or other `kinds`;
+with `problem`, a function as Dialect.problem, its errors are said otherwise than the dialect's.
 """
 
 import asyncio
@@ -161,6 +162,7 @@ class App:
 
     def _enter(self, request: Request, endpoint: Endpoint, values: list[str]) -> None:
         request.dialect = endpoint.dialect
+        request.problem = endpoint.problem
         request.template = endpoint.template
         request.params = dict(zip(endpoint.names, values, strict=True))
         request.tenant = request.params.get(self._dialects[endpoint.dialect].tenant_variable, "")
@@ -195,7 +197,7 @@ class App:
             self._observer.failed(request, error)
             error = Broken()
         try:
-            answer = render(dialect.problem(error), dialect.line_end)
+            answer = render((request.problem or dialect.problem)(error), dialect.line_end)
         except Exception as second:  # noqa: BLE001
             self._observer.failed(request, second)
             answer = Rendered(500, [], b"")

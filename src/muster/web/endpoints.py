@@ -22,6 +22,7 @@ from muster.core.errors import Unsupported
 from muster.web import body
 from muster.web.auth import ACCESS
 from muster.web.errors import BadHeader, BadPath, BadQuery
+from muster.web.reply import Reply
 from muster.web.request import Request
 
 Getter: TypeAlias = Callable[[Request], Any]
@@ -45,6 +46,8 @@ class Endpoint:
     """The kinds of token it takes; None: whether it needs one is for the handler to say."""
     is_token_optional: bool
     has_body: bool
+    problem: Callable[[Exception], Reply] | None
+    """How it says its errors, where that is not how its dialect does."""
     call: Callable[[Request], Awaitable[Any]]
     handler: HTTPRouteHandler
 
@@ -76,6 +79,7 @@ def _endpoint(
         kinds=None if handler.opt.get("public") else frozenset(handler.opt.get("kinds", ACCESS)),
         is_token_optional=handler.opt.get("token") == "optional",
         has_body=plan.has_body,
+        problem=handler.opt.get("problem"),
         call=plan.caller(),
         handler=handler,
     )

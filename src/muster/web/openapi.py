@@ -183,8 +183,9 @@ def _responses(dialect: Dialect, endpoint: Endpoint, schemas: _Schemas) -> dict[
     handler = endpoint.handler
     found: dict[str, Json] = {}
     for kind in _errors(endpoint):
-        status = dialect.problem(kind).status
-        found[str(status)] = _response(status, dialect.problem_type, JSON, schemas)
+        said = (endpoint.problem or dialect.problem)(kind)
+        body = None if said.body is None else dialect.problem_type
+        found[str(said.status)] = _response(said.status, body, JSON, schemas)
     for status, spec in (handler.responses or {}).items():
         media_type = _media_type(spec.media_type)
         found[str(status)] = _response(status, spec.data_container, media_type, schemas)

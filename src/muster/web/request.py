@@ -1,6 +1,7 @@
 """A request as handlers get it: Litestar's, with what the door has already read of it."""
 
 import re
+from collections.abc import Callable
 from os import urandom
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -10,6 +11,7 @@ from litestar.types import HTTPScope, Receive, Send
 
 from muster.core.access import Evidence
 from muster.web.errors import BadHeader, BadPath, BadQuery
+from muster.web.reply import Reply
 
 AnyRequest: TypeAlias = LitestarRequest[Any, Any, Any]
 
@@ -25,6 +27,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         "fields",
         "id",
         "params",
+        "problem",
         "received",
         "template",
         "tenant",
@@ -40,6 +43,8 @@ class Request(LitestarRequest[Any, Any, Any]):
     """Who calls, if the door read it already."""
     params: dict[str, str]
     """The variable parts of the path, percent-decoded."""
+    problem: Callable[[Exception], Reply] | None
+    """How the endpoint says its errors; None: as its dialect does."""
 
     def __init__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
@@ -47,6 +52,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         self.received = b""
         self.evidence = None
         self.params = {}
+        self.problem = None
         self.id = _request_id(self.fields)
         self.template = ""
         self.dialect = ""

@@ -117,7 +117,7 @@ def upgrade() -> None:
     op.create_index(
         "devices_secret",
         "devices",
-        ["tenant_id", "secret_digest"],
+        ["secret_digest", "tenant_id"],
         unique=True,
         sqlite_where=sa.text("secret_digest IS NOT NULL"),
         postgresql_where=sa.text("secret_digest IS NOT NULL"),

@@ -1,0 +1,46 @@
+"""The Mainflux door as a whole: its routes, its errors, and the signs of its requests."""
+
+from collections.abc import Set as AbstractSet
+
+from litestar import Router
+from litestar.di import Provide
+
+from muster.dialects.mainflux.about import SERVICES
+from muster.dialects.mainflux.options import Options
+from muster.dialects.mainflux.problems import Problem, problem
+from muster.dialects.mainflux.routes import HANDLERS
+from muster.dialects.mainflux.users import ISSUER
+from muster.web.app import Dialect
+
+PORTS = frozenset(SERVICES)
+"""Where upstream's services listen."""
+_OURS = frozenset({"email", "password"})
+_THEIRS = frozenset({"first_name", "last_name", "credentials"})
+
+
+def _is_legacy_user(names: AbstractSet[str]) -> bool:
+    return bool(names & _OURS) and not names & _THEIRS
+
+
+def dialect(options: Options) -> Dialect:
+    """Give the door with the operator's decisions in it."""
+
+    def given() -> Options:
+        return options
+
+    routes = Router(
+        "/", route_handlers=HANDLERS, dependencies={"options": Provide(given, sync_to_thread=False)}
+    )
+    return Dialect(
+        name="mainflux",
+        title="Muster: Mainflux API",
+        handlers=[routes],
+        problem=problem,
+        problem_type=Problem,
+        ports=PORTS,
+        issuers=frozenset({ISSUER}),
+        schemes=frozenset({"", "thing"}),
+        unmarked=frozenset({"/mapping"}) if options.has_mapping else frozenset(),
+        shapes={"POST /users": _is_legacy_user},
+        line_end=b"\n",
+    )

@@ -1,0 +1,110 @@
+"""One call that provisions a gateway: `/mapping` (spec C.3), in the words of 2021."""
+
+import msgspec
+from litestar import get, post
+
+from muster.core import access, provision, tenancy
+from muster.core.access import Caller, Evidence
+from muster.core.errors import Malformed, Unauthenticated
+from muster.core.model import Json, Secret, TenantId
+from muster.core.ports import Tx
+from muster.core.provision import Provisioned
+from muster.core.registry import check_name
+from muster.dialects.mainflux import wire
+from muster.dialects.mainflux.bootstrap import MAX_EXTERNAL
+from muster.dialects.mainflux.options import Options
+from muster.web import auth
+from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+
+
+class Mapping(wire.In, kw_only=True):
+    """What a gateway is provisioned from."""
+
+    external_id: str | None = None
+    external_key: str | None = None
+    name: str | None = None
+
+
+class Mapped(wire.Out, kw_only=True):
+    """What one call made."""
+
+    things: list[wire.Thing]
+    channels: list[wire.ChannelOut]
+    client_cert: dict[str, str] = {}
+    client_key: dict[str, str] = {}
+    ca_cert: str = ""
+    whitelisted: dict[str, bool] = {}
+
+
+def _read(data: Mapping) -> provision.Request:
+    if not data.external_id or not data.external_key:
+        raise Malformed("missing external id or key")
+    if max(len(data.external_id.encode()), len(data.external_key.encode())) > MAX_EXTERNAL:
+        raise Malformed(f"external id and key have at most {MAX_EXTERNAL} bytes")
+    return provision.Request(
+        external_id=data.external_id,
+        external_key=Secret(data.external_key),
+        name=check_name(data.name or ""),
+    )
+
+
+async def _caller(request: AnyRequest, options: Options) -> Evidence | None:
+    """Give who calls when the header does not say: the configured key or user."""
+    if auth.has_token(request):
+        return None
+    known = await options.provisioner()
+    if known is None:
+        raise Unauthenticated("failed to create access token : missing credentials")
+    return known
+
+
+def _tenant(tx: Tx, caller: Caller, options: Options) -> TenantId:
+    return tenancy.tenant_for(tx, caller, options.domain_id)
+
+
+def _provision(tx: Tx, caller: Caller, options: Options, asked: provision.Request) -> Provisioned:
+    tenant = _tenant(tx, caller, options)
+    return provision.provision(tx, caller, tenant, options.layout, options.layout_digest, asked)
+
+
+def _mapped(made: Provisioned) -> Reply:
+    body = Mapped(
+        things=[wire.thing(d) for d in made.devices],
+        channels=[wire.channel(c) for c in made.channels],
+        client_cert=dict(made.client_cert),
+        client_key=dict(made.client_key),
+        ca_cert=made.ca_cert,
+        whitelisted=dict.fromkeys(made.whitelisted, True),
+    )
+    return Reply(status=201, body=body)
+
+
+@post(
+    "/mapping",
+    operation_id="provision",
+    status_code=201,
+    opt={"content_type": "exact", "token": "optional"},
+)
+async def post_mapping(request: AnyRequest, data: Mapping, desk: Desk, options: Options) -> Rendered[Mapped]:
+    """Provision a gateway: things, channels, connections and bootstrap configuration, or nothing."""
+    asked, known = _read(data), await _caller(request, options)
+    return await desk.run(request, _provision, options, asked, evidence=known, reply=_mapped)
+
+
+def _content(tx: Tx, caller: Caller, options: Options) -> Json:
+    access.enter(tx, caller, _tenant(tx, caller, options))
+    return options.layout.content
+
+
+@get("/mapping", operation_id="getLayoutContent", opt={"token": "optional"})
+async def get_mapping(request: AnyRequest, desk: Desk, options: Options) -> Rendered[Json]:
+    """Show the content that provisioned gateways fetch; `null` without one."""
+    known = await _caller(request, options)
+
+    def shown(content: Json) -> Reply:
+        return Reply(body=msgspec.json.encode(content))
+
+    return await desk.read(request, _content, options, evidence=known, reply=shown)
+
+
+HANDLERS = [post_mapping, get_mapping]

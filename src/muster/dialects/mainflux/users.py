@@ -1,0 +1,229 @@
+"""Users, their tokens and passwords (spec B.1)."""
+
+import re
+from dataclasses import replace
+
+from litestar import get, patch, post, put
+
+from muster.core import tenancy
+from muster.core.access import Caller, UserToken, authenticate
+from muster.core.errors import Malformed, NotFound, Unauthenticated, Unavailable
+from muster.core.model import Status, User
+from muster.core.ports import Condition, Contains, Has, Order, Page, Tx, Window
+from muster.dialects.mainflux import queries, wire
+from muster.dialects.mainflux.options import Options
+from muster.web import auth
+from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.wire import document, text, window
+
+ISSUER = "mainflux.auth"
+LOGIN, RECOVERY = 0, 1
+RECOVERY_SECONDS = 5 * 60
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+
+
+def mint(desk: Desk, user: User, kind: int, lifetime: int) -> str:
+    """Sign a token with upstream's claims (spec B.0), and the epoch that ends it early."""
+    now = desk.clock() // 1_000_000
+    claims = {"exp": now + lifetime, "iat": now, "iss": ISSUER, "sub": user.email, "issuer_id": user.id}
+    return desk.tokens.mint({**claims, "type": kind, "epoch": user.epoch})
+
+
+def _source(request: AnyRequest) -> str:
+    return request.client.host if request.client else ""
+
+
+# --- becoming a user -----------------------------------------------------------------------------------
+
+
+@post("/users", operation_id="createUser", status_code=201, opt={"public": True})
+async def create_user(
+    request: AnyRequest, data: wire.NewUser, desk: Desk, options: Options
+) -> Rendered[None]:
+    """Create a user: anyone where self-registration is on, admins always."""
+    email, plain = _email(data.email), _password(data.password, options)
+    verifier = await desk.passwords.hash(plain)
+    draft = tenancy.NewUser(email=email, password=verifier, metadata=data.metadata or {})
+    free = options.self_register
+    if auth.has_token(request):
+        return await desk.run(request, tenancy.create_user, draft, self_register=free, reply=_created)
+    return await desk.run_open(request, tenancy.create_user, None, draft, self_register=free, reply=_created)
+
+
+def _created(user: User) -> Reply:
+    return wire.empty(201, Location=f"/users/{user.id}")
+
+
+def _email(email: str | None) -> str:
+    if not email or not _EMAIL.fullmatch(email):
+        raise Malformed("invalid email")
+    return email.lower()
+
+
+def _password(plain: str | None, options: Options) -> str:
+    if not plain or not options.password.fullmatch(plain) or len(plain.encode()) > 1024:
+        raise Malformed("password does not meet the requirements")
+    return plain
+
+
+# --- tokens and passwords ------------------------------------------------------------------------------
+
+
+@post("/tokens", operation_id="createToken", status_code=201, opt={"public": True})
+async def create_token(
+    request: AnyRequest, data: wire.Login, desk: Desk, options: Options
+) -> Rendered[wire.Token]:
+    """Exchange email and password for a token."""
+    if not data.email or not data.password:
+        raise Malformed
+    user = await desk.store.read(tenancy.find_login, data.email)
+    await _verify(request, desk, options, user, data.email, data.password)
+    if user is None or user.status is not Status.ENABLED:
+        raise Unauthenticated
+    token = mint(desk, user, LOGIN, options.token_lifetime)
+    return desk.answer(Reply(status=201, body=wire.Token(token=token)))
+
+
+async def _verify(
+    request: AnyRequest, desk: Desk, options: Options, user: User | None, name: str, plain: str
+) -> None:
+    """Raise Unauthenticated for a wrong password; guessing is slowed down per name and source."""
+    key = ("login", name.lower(), _source(request))
+    options.throttle.check(key, desk.clock())
+    if not await desk.passwords.verify(user.password if user is not None else None, plain):
+        options.throttle.failed(key, desk.clock())
+        raise Unauthenticated
+
+
+@patch("/password", operation_id="updatePassword", status_code=201)
+async def update_password(
+    request: AnyRequest, data: wire.PasswordChange, desk: Desk, options: Options
+) -> Rendered[None]:
+    """Change the caller's password; all of the caller's tokens end."""
+    fresh = await desk.passwords.hash(_password(data.password, options))
+    evidence = auth.evidence(request, desk.tokens, desk.clock)
+    user = (await desk.store.read(authenticate, evidence)).user
+    await _verify(request, desk, options, user, user.email, data.old_password or "")
+    return await desk.run(
+        request, tenancy.set_password, old=user.password, new=fresh, reply=lambda _: wire.empty(201)
+    )
+
+
+@post("/password/reset-request", operation_id="requestPasswordReset", status_code=201, opt={"public": True})
+async def request_reset(
+    request: AnyRequest, data: wire.Email, desk: Desk, options: Options
+) -> Rendered[wire.Message]:
+    """Send a recovery token to the email of a user; the answer does not tell whether there is one."""
+    email, referer = _email(data.email), request.headers.get("referer", "")
+    if not referer:
+        raise Malformed("missing host")
+    if options.send_recovery is None:
+        raise Unavailable("this installation sends no email: ask its administrator for a new password")
+    key = ("recovery", email, _source(request))
+    options.throttle.check(key, desk.clock())
+    options.throttle.failed(key, desk.clock())
+    user = await desk.store.read(tenancy.find_login, email)
+    if user is not None and user.status is Status.ENABLED and user.email == email:
+        await options.send_recovery(email, mint(desk, user, RECOVERY, RECOVERY_SECONDS), referer)
+    return desk.answer(Reply(status=201, body=wire.Message(msg="Email with reset link is sent")))
+
+
+@put("/password/reset", operation_id="resetPassword", status_code=201, opt={"public": True})
+async def reset_password(
+    request: AnyRequest, data: wire.Reset, desk: Desk, options: Options
+) -> Rendered[None]:
+    """Set a new password with a recovery token, which is good for one use."""
+    known = _recovery(data.token, desk)
+    plain = _password(data.password, options)
+    if plain != data.confirm_password:
+        raise Malformed("passwords do not match")
+    fresh = await desk.passwords.hash(plain)
+    return await desk.run_open(
+        request,
+        tenancy.reset_password,
+        known.user_id,
+        known.epoch,
+        new=fresh,
+        reply=lambda _: wire.empty(201),
+    )
+
+
+def _recovery(token: str | None, desk: Desk) -> UserToken:
+    claims = desk.tokens.verify(token or "", desk.clock() // 1_000_000)
+    # The other dialect's tokens of this number are of another kind.
+    if claims.get("iss") != ISSUER:
+        raise Unauthenticated
+    return auth.of_claims(claims, frozenset({RECOVERY}))
+
+
+# --- reading and change --------------------------------------------------------------------------------
+
+
+def _shown(user: User) -> Reply:
+    return Reply(body=wire.user(user))
+
+
+@get("/users/profile", operation_id="getProfile")
+async def get_profile(request: AnyRequest, desk: Desk) -> Rendered[wire.UserOut]:
+    """Show the caller."""
+    return await desk.read(request, tenancy.get_self, reply=_shown)
+
+
+def _seen(tx: Tx, caller: Caller, user_id: str) -> User:
+    if user_id != caller.id and not caller.is_admin:
+        raise NotFound
+    return tenancy.get_user(tx, caller, user_id)
+
+
+@get("/users/{user_id:str}", operation_id="getUser")
+async def get_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wire.UserOut]:
+    """Show a user to itself and to admins."""
+    return await desk.read(request, _seen, user_id, reply=_shown)
+
+
+def _listed(tx: Tx, caller: Caller, conditions: list[Condition], part: Window) -> Page[User]:
+    if caller.is_admin:
+        return tenancy.list_users(tx, caller, *conditions, order=Order(), window=part)
+    own = [tenancy.get_self(tx, caller)] if not conditions and not part.offset else []
+    return Page(own, 1 if not conditions else 0)
+
+
+@get("/users", operation_id="listUsers", opt={"query": (*queries.PAGE, "email", "metadata")})
+async def list_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]:
+    """List users to admins; to others themselves alone."""
+    part = window(request, queries.LIST)
+    email, metadata = text(request, "email"), document(request, "metadata")
+    conditions: list[Condition] = [Has("email", email)] if email else []
+    if metadata:
+        conditions.append(Contains("metadata", metadata))
+
+    def answer(page: Page[User]) -> Reply:
+        users = [wire.user(u) for u in page.items]
+        limit = part.limit or 0
+        return Reply(body=wire.UserPage(total=page.total, offset=part.offset, limit=limit, users=users))
+
+    return await desk.read(request, _listed, conditions, part, reply=answer)
+
+
+def _changed(tx: Tx, caller: Caller, metadata: wire.Metadata) -> User:
+    return tenancy.update_user(tx, caller, caller.id, lambda user: replace(user, metadata=metadata))
+
+
+# Upstream's Python SDK sends this body without a content type.
+@put("/users", operation_id="updateUser", opt={"content_type": "any"})
+async def update_user(request: AnyRequest, data: wire.UserChange, desk: Desk) -> Rendered[None]:
+    """Replace the caller's metadata."""
+    return await desk.run(request, _changed, data.metadata or {}, reply=lambda _: wire.empty())
+
+
+HANDLERS = [
+    create_user,
+    create_token,
+    update_password,
+    request_reset,
+    reset_password,
+    get_profile,
+    get_user,
+    list_users,
+    update_user,
+]
