@@ -3,12 +3,13 @@
 import msgspec
 from litestar import delete, get, post
 
-from muster.core import access, provision, tenancy
+from muster.core import access, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
 from muster.core.ports import Tx
-from muster.core.provision import Plan, Provisioned, Removed
+from muster.core.provision import Plan, Provisioned
+from muster.core.unprovision import Removed
 from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
@@ -244,7 +245,7 @@ async def delete_mapping(
     """Delete exactly what a mapping made; what was changed or shared since stays unless `force=true`."""
     args = (TenantId(domain), external_id.removeprefix("/"))
     is_forced = bool(flag(request, "force"))
-    return await desk.run(request, provision.unprovision, *args, is_forced=is_forced, reply=_removed)
+    return await desk.run(request, unprovision.unprovision, *args, is_forced=is_forced, reply=_removed)
 
 
 HANDLERS = [post_mapping, post_mapping_in, get_mapping, get_mapping_in, delete_mapping]
