@@ -60,6 +60,8 @@ ACTIONS: dict[Kind, tuple[str, ...]] = {
 action `read` on the devices inside it, however deep."""
 
 BUILTIN_ROLE = "admin"
+IMPLIED = "admin-"
+"""Before an entity's id: the id of its role `admin` until one is stored."""
 
 
 class Entity(Protocol):
@@ -338,7 +340,7 @@ def _is_meant(entry: Json, kind: str, verb: str, entity_id: str) -> bool:
 
 
 def require_scope(caller: Caller, kind: Kind, verb: str, entity_id: str = "") -> None:
-    """Raise Forbidden when the key the caller used is limited and not good for this, which is in no tenant."""
+    """Raise Forbidden when the key the caller used is limited and not good for this, outside of tenants."""
     key = caller.key
     if key is None or key.scope is None:
         return

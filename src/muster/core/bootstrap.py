@@ -162,10 +162,18 @@ def get_config(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -> C
 
 
 def list_configs(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    device_secret: Secret | None = None,
+    window: Window,
 ) -> Page[ConfigView]:
-    """List the configurations of the devices the caller may read."""
+    """List the configurations of the devices the caller may read; *device_secret* narrows it to one."""
     standing = access.enter(tx, caller, tenant_id)
+    if device_secret is not None:
+        owner = tx.find(Device, tenant_id, secret=device_secret)
+        conditions = (*conditions, Is("device_id", owner.id if owner is not None else None))
     if standing.visible(Kind.DEVICE):
         readable = tx.select(Device, tenant_id, *standing.visible(Kind.DEVICE))
         conditions = (*conditions, OneOf("device_id", [d.id for d in readable]))

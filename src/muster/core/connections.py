@@ -95,6 +95,12 @@ def flows_of(tx: Tx, tenant_id: TenantId, device_id: str) -> dict[ChannelId, Flo
     return {c.channel_id: c.flow for c in found}
 
 
+def flows_on(tx: Tx, tenant_id: TenantId, channel_id: str, device_ids: Sequence[str]) -> dict[DeviceId, Flow]:
+    """Give how these devices are connected to the channel, those that are."""
+    on_it = (Is("channel_id", channel_id), OneOf("device_id", device_ids))
+    return {c.device_id: c.flow for c in tx.select(Connection, tenant_id, *on_it)}
+
+
 def _ends(
     tx: Tx, caller: Caller, tenant_id: TenantId, channel_ids: Sequence[str], device_ids: Sequence[str]
 ) -> tuple[list[Channel], list[Device]]:

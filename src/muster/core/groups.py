@@ -9,6 +9,7 @@ from muster.core.errors import Malformed, NotFound, SameStatus
 from muster.core.model import Channel, Device, Group, GroupId, Kind, Member, Metadata, Role, Status, TenantId
 from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
 from muster.core.registry import may_create
+from muster.core.rights import Rights, narrowed
 
 DEEPEST = 20
 """How many levels a tree may have."""
@@ -95,11 +96,18 @@ def get_group(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str) -> Nod
 
 
 def list_groups(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    asked: Rights | None = None,
+    order: Order,
+    window: Window,
 ) -> Page[Node]:
-    """List the groups the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.GROUP)
-    page = tx.page(Group, tenant_id, *visible, *conditions, order=order, window=window)
+    """List the groups the caller may read; *asked* narrows it to certain rights."""
+    standing = access.enter(tx, caller, tenant_id)
+    seen = (*standing.visible(Kind.GROUP), *narrowed(tx, standing, Kind.GROUP, asked))
+    page = tx.page(Group, tenant_id, *seen, *conditions, order=order, window=window)
     return Page(_nodes(tx, tenant_id, page.items), page.total)
 
 

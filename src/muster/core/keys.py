@@ -32,7 +32,7 @@ def create_key(
 
     KeyRefused for a caller who came with a key: whoever finds one must not make more of it.
     """
-    _by_token(caller)
+    by_token(caller)
     plain = (PERSONAL_PREFIX if is_personal else API_KEY_PREFIX) + tx.new_token()
     key = ApiKey(
         id=KeyId(tx.new_id()),
@@ -55,14 +55,15 @@ def _after(now: Instant, lifetime: int) -> Instant:
     return Instant(now + lifetime * 1_000_000) if lifetime else NEVER
 
 
-def _by_token(caller: Caller) -> None:
+def by_token(caller: Caller) -> None:
+    """Raise KeyRefused for a caller who came with a key."""
     if caller.key is not None:
         raise KeyRefused
 
 
 def get_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> ApiKey:
     """Give one of the caller's keys; NotFound else."""
-    _by_token(caller)
+    by_token(caller)
     key = tx.get(ApiKey, ANYWHERE, key_id)
     if key is None or key.user_id != caller.id or key.is_personal is not is_personal:
         raise NotFound
@@ -71,7 +72,7 @@ def get_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> ApiKey
 
 def list_keys(tx: Tx, caller: Caller, *, is_personal: bool, window: Window) -> Page[ApiKey]:
     """List the caller's keys."""
-    _by_token(caller)
+    by_token(caller)
     own = (Is("user_id", caller.id), Is("is_personal", is_personal))
     return tx.page(ApiKey, ANYWHERE, *own, order=Order("issued_at"), window=window)
 
@@ -112,7 +113,7 @@ def delete_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> Non
 
 def delete_keys(tx: Tx, caller: Caller, *, is_personal: bool) -> int:
     """Delete all of the caller's keys of that sort; say how many."""
-    _by_token(caller)
+    by_token(caller)
     own = (Is("user_id", caller.id), Is("is_personal", is_personal))
     ids = [key.id for key in tx.select(ApiKey, ANYWHERE, *own)]
     tx.remove(ApiKey, ANYWHERE, id=ids)

@@ -27,6 +27,7 @@ from muster.core.model import (
     TenantId,
 )
 from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
+from muster.core.rights import Rights, narrowed
 
 Entity = TypeVar("Entity", Device, Channel)
 KINDS: dict[type, Kind] = {Device: Kind.DEVICE, Channel: Kind.CHANNEL}
@@ -169,19 +170,33 @@ def get_channel(tx: Tx, caller: Caller, tenant_id: TenantId, channel_id: str) ->
 
 
 def list_devices(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    asked: Rights | None = None,
+    order: Order,
+    window: Window,
 ) -> Page[Device]:
-    """List the devices of the tenant that the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.DEVICE)
-    return tx.page(Device, tenant_id, *visible, *conditions, order=order, window=window)
+    """List the devices of the tenant that the caller may read; *asked* narrows it to certain rights."""
+    standing = access.enter(tx, caller, tenant_id)
+    seen = (*standing.visible(Kind.DEVICE), *narrowed(tx, standing, Kind.DEVICE, asked))
+    return tx.page(Device, tenant_id, *seen, *conditions, order=order, window=window)
 
 
 def list_channels(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    asked: Rights | None = None,
+    order: Order,
+    window: Window,
 ) -> Page[Channel]:
-    """List the channels of the tenant that the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.CHANNEL)
-    return tx.page(Channel, tenant_id, *visible, *conditions, order=order, window=window)
+    """List the channels of the tenant that the caller may read; *asked* narrows it to certain rights."""
+    standing = access.enter(tx, caller, tenant_id)
+    seen = (*standing.visible(Kind.CHANNEL), *narrowed(tx, standing, Kind.CHANNEL, asked))
+    return tx.page(Channel, tenant_id, *seen, *conditions, order=order, window=window)
 
 
 # --- change --------------------------------------------------------------------------------------------

@@ -60,6 +60,10 @@ class Entered:
         if not self.held.issuperset(actions):
             raise Forbidden("a right you do not have yourself cannot be given")
 
+    def shown(self, view: RoleView) -> RoleView:
+        """Leave the members out for those who may not see them."""
+        return view if "view_role_users" in self.held else replace(view, members=())
+
 
 def enter(tx: Tx, caller: Caller, target: Target, action: str) -> Entered:
     """Check the right to see or change the roles of the target."""
@@ -112,7 +116,8 @@ def create_role(
 
 def list_roles(tx: Tx, caller: Caller, target: Target, *, window: Window) -> Page[RoleView]:
     """List the roles of an entity; the role `admin` first."""
-    creator = enter(tx, caller, target, "read").creator
+    entered = enter(tx, caller, target, "read")
+    creator = entered.creator
     stored = tx.select(
         Role,
         target.tenant_id,
@@ -123,13 +128,18 @@ def list_roles(tx: Tx, caller: Caller, target: Target, *, window: Window) -> Pag
     if not any(role.is_builtin for role in stored):
         stored.insert(0, _implied(target, creator))
     stored.sort(key=lambda role: not role.is_builtin)
-    end = None if window.limit is None else window.offset + window.limit
-    return Page([_view(tx, role, creator) for role in stored[window.offset : end]], len(stored))
+    return Page([entered.shown(_view(tx, role, creator)) for role in window.of(stored)], len(stored))
 
 
 def get_role(tx: Tx, caller: Caller, target: Target, role_id: str) -> RoleView:
     """Give a role of the entity; NotFound when it has none of that id."""
-    creator = enter(tx, caller, target, "read").creator
+    entered = enter(tx, caller, target, "read")
+    return entered.shown(_view(tx, find(tx, target, entered.creator, role_id), entered.creator))
+
+
+def get_members(tx: Tx, caller: Caller, target: Target, role_id: str) -> RoleView:
+    """Give a role of the entity to those who may see who holds it."""
+    creator = enter(tx, caller, target, "view_role_users").creator
     return _view(tx, find(tx, target, creator, role_id), creator)
 
 
@@ -270,27 +280,32 @@ def _keep_an_admin(tx: Tx, target: Target) -> None:
 # --- the role `admin` is implied until someone changes it ---------------------------------------------
 
 
-def _implied(target: Target, creator: str) -> Role:
+def implied(tenant_id: TenantId, kind: Kind, entity_id: str, creator: str) -> Role:
+    """Give the role `admin` that an entity has until one is stored; its creator is the one member."""
     return Role(
-        id=RoleId(f"admin-{target.id}"),
-        tenant_id=target.tenant_id,
-        entity_kind=target.kind,
-        entity_id=target.id,
+        id=RoleId(f"{access.IMPLIED}{entity_id}"),
+        tenant_id=tenant_id,
+        entity_kind=kind,
+        entity_id=entity_id,
         name=access.BUILTIN_ROLE,
-        actions=access.ACTIONS[target.kind],
+        actions=access.ACTIONS[kind],
         is_builtin=True,
         created_by=creator,
         created_at=NEVER,
     )
 
 
+def _implied(target: Target, creator: str) -> Role:
+    return implied(target.tenant_id, target.kind, target.id, creator)
+
+
 def find(tx: Tx, target: Target, creator: str, role_id: str) -> Role:
     role = tx.get(Role, target.tenant_id, role_id)
     if role is not None and role.entity_kind is target.kind and role.entity_id == target.id:
         return role
-    implied = _implied(target, creator)
-    if role_id == implied.id and target.kind is not Kind.TENANT:
-        return implied
+    builtin = _implied(target, creator)
+    if role_id == builtin.id and target.kind is not Kind.TENANT:
+        return builtin
     raise NotFound
 
 

@@ -2,13 +2,32 @@
 
 from typing import Any
 
-from muster.dialects.magistrala import bootstrap, channels, clients, domains, mapping, users
+from muster.dialects.magistrala import (
+    bootstrap,
+    channels,
+    clients,
+    domains,
+    groups,
+    invitations,
+    journal,
+    keys,
+    mapping,
+    recovery,
+    roles,
+    users,
+)
 
 HANDLERS: list[Any] = [
     *users.HANDLERS,
+    *recovery.HANDLERS,
+    *keys.HANDLERS,
     *domains.HANDLERS,
+    *invitations.HANDLERS,
+    *roles.HANDLERS,
     *clients.HANDLERS,
     *channels.HANDLERS,
+    *groups.HANDLERS,
+    *journal.HANDLERS,
     *bootstrap.HANDLERS,
     *mapping.HANDLERS,
 ]
