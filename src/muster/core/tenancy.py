@@ -20,7 +20,7 @@ from muster.core.model import (
     User,
     UserId,
 )
-from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Not, Order, Page, Tx, Window
+from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Not, OneOf, Order, Page, Tx, Window
 
 NO_TENANT = TenantId("-")
 """Under this the journal keeps what belongs to no tenant: the changes of users."""
@@ -125,6 +125,16 @@ def search_users(tx: Tx, caller: Caller, *conditions: Condition, order: Order, w
     require_scope(caller, Kind.USER, "read")
     enabled = Is("status", Status.ENABLED)
     return tx.page(User, ANYWHERE, enabled, *conditions, order=order, window=window)
+
+
+def list_members(
+    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+) -> Page[User]:
+    """List the users who hold any role in the tenant, for those who may see who holds roles."""
+    access.enter(tx, caller, tenant_id).require("view_role_users")
+    ids = {member.user_id for member in tx.select(Member, tenant_id)}
+    found = OneOf("id", sorted(ids))
+    return tx.page(User, ANYWHERE, found, *conditions, order=order, window=window)
 
 
 def update_user(tx: Tx, caller: Caller, user_id: str, change: Callable[[User], User]) -> User:

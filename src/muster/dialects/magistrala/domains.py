@@ -11,13 +11,13 @@ from muster.core.errors import Malformed
 from muster.core.model import Kind, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Tx
 from muster.core.rights import own_roles, tenants_with
-from muster.dialects.magistrala import queries, wire
+from muster.dialects.magistrala import queries, users, wire
+from muster.dialects.magistrala.clients import UUID, itself
 from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import window
 
 _ALIAS = re.compile(r"[^\s/]{1,254}")
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _alias(alias: str | None) -> str:
@@ -53,7 +53,7 @@ async def create_domain(
     request: AnyRequest, data: wire.NewDomain, desk: Desk, options: Options
 ) -> Rendered[wire.Domain]:
     """Create a domain; its creator becomes its first admin."""
-    if data.id and not _ID.fullmatch(data.id):
+    if data.id and not UUID.fullmatch(data.id):
         raise Malformed("invalid id format provided")
     new = tenancy.NewTenant(
         id=TenantId(data.id) if data.id else None,
@@ -83,11 +83,7 @@ async def list_domains(request: AnyRequest, desk: Desk) -> Rendered[wire.DomainP
         body = wire.DomainPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, domains=domains)
         return Reply(body=body)
 
-    return await desk.read(request, listed, reply=_itself)
-
-
-def _itself(reply: Reply) -> Reply:
-    return reply
+    return await desk.read(request, listed, reply=itself)
 
 
 @get("/domains/{domain:str}", operation_id="getDomain")
@@ -135,6 +131,23 @@ async def freeze_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendere
     return await desk.run(request, tenancy.set_tenant_status, tenant, Status.FROZEN, reply=_nothing)
 
 
+_USERS = queries.listed(users.ORDERS, "id", *users.NAMES)
+
+
+@get("/{domain:str}/users", operation_id="listDomainUsers", opt={"query": _USERS})
+async def list_users(request: AnyRequest, domain: str, desk: Desk) -> Rendered[wire.UserPage]:
+    """List the users who hold any role in a domain, for those who may see members."""
+    return await desk.read(
+        request,
+        tenancy.list_members,
+        TenantId(domain),
+        *queries.filters(request, "id", **users.NAMES),
+        order=queries.order(request, users.ORDERS, is_strict=True),
+        window=window(request),
+        reply=users.page(request, wire.reduced_user),
+    )
+
+
 HANDLERS = [
     create_domain,
     list_domains,
@@ -143,4 +156,5 @@ HANDLERS = [
     enable_domain,
     disable_domain,
     freeze_domain,
+    list_users,
 ]

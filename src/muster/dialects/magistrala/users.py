@@ -31,7 +31,7 @@ _SEARCH = {
     "order": {"type": "string", "enum": [*ORDERS]},
     "dir": queries.BOTH_WAYS,
 }
-_NAMES = {"username": "username", "email": "email", "first_name": "first_name", "last_name": "last_name"}
+NAMES = {"username": "username", "email": "email", "first_name": "first_name", "last_name": "last_name"}
 
 
 # --- becoming a user -----------------------------------------------------------------------------------
@@ -194,25 +194,26 @@ async def get_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wi
     return await desk.read(request, _seen, user_id, reply=lambda shown: Reply(body=shown))
 
 
-def _page(request: AnyRequest, show: Callable[[User], wire.UserOut]) -> Callable[[Page[User]], Reply]:
+def page(request: AnyRequest, show: Callable[[User], wire.UserOut]) -> Callable[[Page[User]], Reply]:
+    """Answer with a window of users, each shown as *show* does."""
     asked = window(request)
 
-    def shown(page: Page[User]) -> Reply:
-        users = [show(u) for u in page.items]
-        body = wire.UserPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, users=users)
+    def shown(found: Page[User]) -> Reply:
+        users = [show(u) for u in found.items]
+        body = wire.UserPage(limit=asked.limit or 0, offset=asked.offset, total=found.total, users=users)
         return Reply(body=body)
 
     return shown
 
 
-@get("/users", operation_id="listUsers", opt={"query": queries.listed(ORDERS, "id", *_NAMES)})
+@get("/users", operation_id="listUsers", opt={"query": queries.listed(ORDERS, "id", *NAMES)})
 async def list_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]:
     """List users; admins only."""
-    conditions = queries.filters(request, "id", **_NAMES)
+    conditions = queries.filters(request, "id", **NAMES)
     order = queries.order(request, ORDERS, is_strict=True)
     asked = window(request)
     return await desk.read(
-        request, tenancy.list_users, *conditions, order=order, window=asked, reply=_page(request, wire.user)
+        request, tenancy.list_users, *conditions, order=order, window=asked, reply=page(request, wire.user)
     )
 
 
@@ -235,7 +236,7 @@ async def search_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPag
         *conditions,
         order=queries.order(request, ORDERS, is_strict=True),
         window=window(request),
-        reply=_page(request, wire.reduced_user),
+        reply=page(request, wire.reduced_user),
     )
 
 
