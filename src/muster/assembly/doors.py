@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from muster import __version__
+from muster.assembly.mail import sender_of
 from muster.assembly.messages import Messages
 from muster.assembly.parts import Parts
 from muster.ca import secrets
@@ -115,13 +116,19 @@ def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:
         layout_digest=layout.digest(),
         provisioner=Provisioner(parts),
         throttle=throttle,
+        recoveries=Throttle(limit=10, period=3600),
+        send_mail=sender_of(settings, parts.log),
+        public_url=settings.base_url,
         domain_id=TenantId(provision.domain_id) if provision.domain_id else None,
         self_register=settings.self_register,
+        password=settings.password_pattern,
         access_lifetime=int(settings.access_token_lifetime.total_seconds()),
         refresh_lifetime=int(settings.refresh_token_lifetime.total_seconds()),
         bootstrap_open=opens,
         bootstrap_seal=seals,
         max_bulk=settings.max_bulk,
+        max_metadata=settings.max_metadata_bytes,
+        max_content=settings.max_content_bytes,
     )
 
 

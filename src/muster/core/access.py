@@ -22,7 +22,7 @@ from muster.core.model import (
     User,
     UserId,
 )
-from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, OneOf, Tx, VisibleTo
+from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, OneOf, Tx, VisibleTo, Window
 
 # --- the table -----------------------------------------------------------------------------------------
 
@@ -57,9 +57,11 @@ ACTIONS: dict[Kind, tuple[str, ...]] = {
     Kind.CHANNEL: CHANNEL_ACTIONS,
 }
 """What a role on an entity of that kind can allow. In a role on a tenant or group, `device_read` is the
-action `read` on the devices inside it."""
+action `read` on the devices inside it, however deep."""
 
 BUILTIN_ROLE = "admin"
+IMPLIED = "admin-"
+"""Before an entity's id: the id of its role `admin` until one is stored."""
 
 
 class Entity(Protocol):
@@ -168,9 +170,9 @@ class Standing:
             return True
         return any(_covers(entry, self.tenant.id, action, entity_id) for entry in key.scope)
 
-    def require(self, action: str) -> None:
-        """Raise Forbidden unless a role on the tenant itself allows *action*."""
-        if not self.allows(action):
+    def require(self, *actions: str) -> None:
+        """Raise Forbidden unless roles on the tenant itself allow all *actions*."""
+        if not all(self.allows(action) for action in actions):
             raise Forbidden
 
     def visible(self, kind: Kind) -> list[Condition]:
@@ -206,7 +208,7 @@ def enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> Standing:
         Role, tenant_id, HeldBy(caller.id), Is("entity_kind", Kind.TENANT), Is("entity_id", tenant_id)
     )
     actions = _actions(tuple(role.actions for role in roles))
-    if not roles and not tx.select(Role, tenant_id, HeldBy(caller.id)):
+    if not roles and not tx.select(Role, tenant_id, HeldBy(caller.id), window=Window(limit=1)):
         raise TenantClosed
     if tenant.status is not Status.ENABLED and not (tenant.status is Status.DISABLED and "enable" in actions):
         raise TenantClosed
@@ -236,26 +238,65 @@ def require(tx: Tx, standing: Standing, kind: Kind, entity: Entity | None, *acti
 
 def allowed(tx: Tx, standing: Standing, kind: Kind, entity: Entity) -> frozenset[str]:
     """Give the actions the caller may do to this entity: by its tenant, itself, and the groups above it."""
+    names = _NAMES[kind]
+    found = _inside(kind, standing.actions)
+    if not found >= names:
+        found = found.union(_own(tx, standing, kind, entity), _from_above(tx, standing, kind, entity))
+    return _scoped(standing, kind, entity.id, found & names)
+
+
+_NAMES = {kind: frozenset(names) for kind, names in ACTIONS.items()}
+_DOWNWARD = frozenset(_INSIDE)
+
+
+@lru_cache(maxsize=1024)
+def _inside(kind: Kind, actions: frozenset[str]) -> frozenset[str]:
+    """Give what *actions* of a role on a tenant or group allow to do to an entity of that kind inside it."""
     prefix = f"{kind.value}_"
-    through = {a.removeprefix(prefix) for a in standing.actions if a.startswith(prefix)}
-    names = ACTIONS[kind]
-    if through.issuperset(names):
-        return _scoped(standing, prefix, entity.id, names)
-    tenant_id, caller = standing.tenant.id, standing.caller
-    above = list(_groups_above(tx, tenant_id, kind, entity))
-    held = tx.select(Role, tenant_id, HeldBy(caller.id), OneOf("entity_id", [entity.id, *above]))
-    for role in held:
-        if role.entity_kind is kind and role.entity_id == entity.id:
-            through.update(role.actions)
-        elif role.entity_kind is Kind.GROUP and role.entity_id in above:
-            through.update(a.removeprefix(prefix) for a in role.actions if a.startswith(prefix))
-    if entity.created_by == caller.id and builtin_role(tx, tenant_id, kind, entity.id) is None:
-        through.update(names)
-    return _scoped(standing, prefix, entity.id, through)
+    found = {action.removeprefix(prefix) for action in actions if action.startswith(prefix)}
+    if kind is Kind.GROUP:
+        found |= actions & _DOWNWARD  # what holds in a group holds in the groups below it
+    return frozenset(found)
 
 
-def _scoped(standing: Standing, prefix: str, entity_id: str, names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name for name in names if standing.in_scope(prefix + name, entity_id))
+def _own(tx: Tx, standing: Standing, kind: Kind, entity: Entity) -> Iterator[str]:
+    if _is_implied_admin(tx, standing, kind, entity):
+        yield from ACTIONS[kind]
+    on_it = (Is("entity_kind", kind), Is("entity_id", entity.id))
+    for role in tx.select(Role, standing.tenant.id, HeldBy(standing.caller.id), *on_it):
+        yield from role.actions
+
+
+def _from_above(tx: Tx, standing: Standing, kind: Kind, entity: Entity) -> Iterator[str]:
+    groups = list(_groups_above(tx, standing.tenant.id, kind, entity))
+    if not groups:
+        return
+    on_them = (Is("entity_kind", Kind.GROUP), OneOf("entity_id", [group.id for group in groups]))
+    held = {
+        tuple(r.actions) for r in tx.select(Role, standing.tenant.id, HeldBy(standing.caller.id), *on_them)
+    }
+    if any(_is_implied_admin(tx, standing, Kind.GROUP, group) for group in groups):
+        held.add(GROUP_ACTIONS)
+    for actions in held:
+        yield from _inside(kind, frozenset(actions))
+
+
+def _is_implied_admin(tx: Tx, standing: Standing, kind: Kind, entity: Entity) -> bool:
+    if entity.created_by != standing.caller.id:
+        return False
+    return builtin_role(tx, standing.tenant.id, kind, entity.id) is None
+
+
+def _scoped(standing: Standing, kind: Kind, entity_id: str, names: frozenset[str]) -> frozenset[str]:
+    key = standing.caller.key
+    if key is None or key.scope is None:
+        return names
+    return frozenset(name for name in names if standing.in_scope(_full(kind, name), entity_id))
+
+
+def _full(kind: Kind, name: str) -> str:
+    """Give the name an action on such an entity has in a role on the tenant."""
+    return name if kind is Kind.GROUP and name in _DOWNWARD else f"{kind.value}_{name}"
 
 
 def builtin_role(tx: Tx, tenant_id: TenantId, kind: Kind, entity_id: str) -> Role | None:
@@ -264,41 +305,65 @@ def builtin_role(tx: Tx, tenant_id: TenantId, kind: Kind, entity_id: str) -> Rol
     return found if found is not None and found.is_builtin else None
 
 
-def _groups_above(tx: Tx, tenant_id: TenantId, kind: Kind, entity: Entity) -> Iterator[str]:
+def _groups_above(tx: Tx, tenant_id: TenantId, kind: Kind, entity: Entity) -> Iterator[Group]:
     parent: GroupId | None = (
         getattr(entity, "parent_id", None) if kind is Kind.GROUP else getattr(entity, "group_id", None)
     )
     seen: set[str] = set()
     while parent is not None and parent not in seen:
         seen.add(parent)
-        yield parent
         group = tx.get(Group, tenant_id, parent)
-        parent = group.parent_id if group is not None else None
+        if group is None:
+            return
+        yield group
+        parent = group.parent_id
 
 
 # --- scopes of personal access tokens --------------------------------------------------------------
 
-_VERBS = {
-    "read": "read",
-    "create": "create",
-    "delete": "delete",
-    "publish": "publish",
-    "subscribe": "subscribe",
-}
+SCOPE_KINDS = (Kind.USER, Kind.TENANT, Kind.GROUP, Kind.DEVICE, Kind.CHANNEL)
+SCOPE_VERBS = ("create", "read", "update", "delete", "publish", "subscribe")
+_KINDS = ("device_", "channel_", "group_")
 
 
 def _covers(entry: Json, tenant_id: TenantId, action: str, entity_id: str) -> bool:
     """Say whether one entry of a scope, {tenant, kind, verb, id}, covers the action; `*` stands for any."""
-    kind, _, local = action.partition("_") if action.startswith(_KINDS) else ("tenant", "", action)
-    return (
-        entry["tenant"] in ("*", tenant_id)
-        and entry["kind"] == kind
-        and entry["verb"] in ("*", _VERBS.get(local, "update"))
-        and entry["id"] in ("*", entity_id)
-    )
+    kind, _, verb = action.partition("_") if action.startswith(_KINDS) else (Kind.TENANT.value, "", action)
+    if kind == Kind.TENANT:
+        entity_id = tenant_id
+    return entry["tenant"] in ("*", tenant_id) and _is_meant(entry, kind, verb, entity_id)
 
 
-_KINDS = ("device_", "channel_", "group_")
+def _is_meant(entry: Json, kind: str, verb: str, entity_id: str) -> bool:
+    asked = verb if verb in SCOPE_VERBS else "update"
+    return entry["kind"] == kind and entry["verb"] in ("*", asked) and entry["id"] in ("*", entity_id)
+
+
+def require_scope(caller: Caller, kind: Kind, verb: str, entity_id: str = "") -> None:
+    """Raise Forbidden when the key the caller used is limited and not good for this, outside of tenants."""
+    key = caller.key
+    if key is None or key.scope is None:
+        return
+    if not any(entry["tenant"] == "*" and _is_meant(entry, kind, verb, entity_id) for entry in key.scope):
+        raise Forbidden
+
+
+def tenants_in_scope(caller: Caller) -> list[Condition]:
+    """Give the conditions that leave of a list of tenants what the caller's key may read."""
+    key = caller.key
+    if key is None or key.scope is None:
+        return []
+    good = [e for e in key.scope if e["kind"] == Kind.TENANT and e["verb"] in ("*", "read")]
+    meant = {_tenant_meant(entry) for entry in good}
+    return [] if "*" in meant else [OneOf("id", sorted(meant))]
+
+
+def _tenant_meant(entry: Json) -> str:
+    tenant: str = entry["tenant"]
+    entity: str = entry["id"]
+    if entity == "*":
+        return tenant
+    return entity if tenant in ("*", entity) else ""
 
 
 # --- the journal -----------------------------------------------------------------------------------

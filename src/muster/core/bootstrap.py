@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from muster.core import access, connections, registry
 from muster.core.access import Caller, record, require
 from muster.core.errors import Conflict, Forbidden, NotFound
+from muster.core.mappings import spoil_answers
 from muster.core.model import (
     BootstrapConfig,
     Channel,
@@ -55,24 +56,32 @@ class NewConfig:
     ca_cert: str = ""
 
 
+class UnknownExternalId(NotFound):
+    """No bootstrap configuration has this external id."""
+
+
+class WrongExternalKey(Forbidden):
+    """The external key is wrong, or the device may not take part."""
+
+
 # --- the device's side -------------------------------------------------------------------------------
 
 
 def fetch(tx: Tx, external_id: str, external_key: Secret | None) -> ConfigView:
     """Give the configuration to the device that knows its key.
 
-    It names no tenant: the pair of id and key is unique in the installation. NotFound for an unknown id,
-    Forbidden for a wrong key or when device or tenant are disabled; both after the same work.
+    It names no tenant: the pair of id and key is unique in the installation. UnknownExternalId for an unknown
+    id, WrongExternalKey for a wrong key or when device or tenant are disabled; both after the same work.
     """
     plain = external_key or Secret("")
     found = tx.find(BootstrapConfig, ANYWHERE, external_id=external_id, external_key=plain)
     known = tx.select(BootstrapConfig, ANYWHERE, Is("external_id", external_id), window=Window(limit=1))
     if found is None or found.external_key != plain:
-        raise Forbidden if known else NotFound
+        raise WrongExternalKey if known else UnknownExternalId
     tenant = tx.get(Tenant, ANYWHERE, found.tenant_id)
     view = _view(tx, found)
     if tenant is None or tenant.status is not Status.ENABLED or view.device.status is not Status.ENABLED:
-        raise Forbidden
+        raise WrongExternalKey
     return view
 
 
@@ -99,9 +108,9 @@ def create_config(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewConfig) -
     standing = access.enter(tx, caller, tenant_id)
     if new.device_id is None:
         # Upstream names the client it makes so (spec A.9).
-        device = registry.create_devices(tx, caller, tenant_id, [NewDevice(name="")])[0]
-        device = replace(device, name=f"Bootstrapped Client {device.id}")
-        tx.change(device)
+        device_id = tx.new_id()
+        new_device = NewDevice(id=device_id, name=f"Bootstrapped Client {device_id}")
+        device = registry.create_devices(tx, caller, tenant_id, [new_device])[0]
     else:
         found = tx.get(Device, tenant_id, new.device_id)
         require(tx, standing, Kind.DEVICE, found, "update")
@@ -153,10 +162,18 @@ def get_config(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -> C
 
 
 def list_configs(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    device_secret: Secret | None = None,
+    window: Window,
 ) -> Page[ConfigView]:
-    """List the configurations of the devices the caller may read."""
+    """List the configurations of the devices the caller may read; *device_secret* narrows it to one."""
     standing = access.enter(tx, caller, tenant_id)
+    if device_secret is not None:
+        owner = tx.find(Device, tenant_id, secret=device_secret)
+        conditions = (*conditions, Is("device_id", owner.id if owner is not None else None))
     if standing.visible(Kind.DEVICE):
         readable = tx.select(Device, tenant_id, *standing.visible(Kind.DEVICE))
         conditions = (*conditions, OneOf("device_id", [d.id for d in readable]))
@@ -200,6 +217,7 @@ def set_channels(
             tx, tenant_id, [c for c in view.config.channels if c not in ids], [view.device.id], Flow.BOTH
         )
         connections.link(tx, tenant_id, ids, [view.device.id], Flow.BOTH)
+        spoil_answers(tx, tenant_id, [view.device])
     changed = replace(view.config, channels=ids, updated_at=tx.now)
     tx.change(changed)
     record(tx, caller, tenant_id, "bootstrap.channels", [device_id], {"channels": list(ids)})
@@ -207,10 +225,15 @@ def set_channels(
 
 
 def set_active(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str, *, is_active: bool) -> None:
-    """Let the device speak on all its channels, or on none of them; safe to repeat."""
+    """Let the device speak on all its channels, or on none of them; safe to repeat.
+
+    Needs the right to connect on the device and on each channel.
+    """
     view = _own(tx, caller, tenant_id, device_id, "connect_to_channel")
+    channels = _channels(tx, access.enter(tx, caller, tenant_id), [c.id for c in view.channels])
     change = connections.link if is_active else connections.unlink
-    change(tx, tenant_id, view.config.channels, [view.device.id], Flow.BOTH)
+    change(tx, tenant_id, [c.id for c in channels], [view.device.id], Flow.BOTH)
+    spoil_answers(tx, tenant_id, [view.device])
     operation = "bootstrap.activate" if is_active else "bootstrap.deactivate"
     record(tx, caller, tenant_id, operation, [device_id])
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from muster.core import access, events
 from muster.core.access import Caller, Standing, record, require
 from muster.core.errors import AlreadyConnected, Malformed, NotFound
+from muster.core.mappings import spoil_answers
 from muster.core.model import Channel, ChannelId, Connection, Device, DeviceId, Flow, Kind, Status, TenantId
 from muster.core.ports import Is, OneOf, Tx
 
@@ -21,7 +22,8 @@ def connect(
 
     Needs the right to connect on every channel and device; all must be enabled and of the tenant.
     """
-    channels, devices = _ends(tx, caller, tenant_id, channel_ids, device_ids)
+    found = _ends(tx, caller, tenant_id, channel_ids, device_ids)
+    channels, devices = [c.id for c in found[0]], [d.id for d in found[1]]
     existing = _existing(tx, tenant_id, channels, devices)
     if any(held & flow for held in existing.values()):
         raise AlreadyConnected
@@ -60,9 +62,12 @@ def disconnect(
 ) -> None:
     """Take these kinds of connection away; what is not connected stays so, without complaint."""
     standing = access.enter(tx, caller, tenant_id)
-    channels = [c.id for c in _checked_channels(tx, standing, channel_ids)]
-    devices = [d.id for d in _checked_devices(tx, standing, device_ids)]
+    found = _checked_channels(tx, standing, channel_ids), _checked_devices(tx, standing, device_ids)
+    channels, devices = [c.id for c in found[0]], [d.id for d in found[1]]
     unlink(tx, tenant_id, channels, devices, flow)
+    # A mapping answers which devices are whitelisted: connected to all of its own channels.
+    own = {c.mapping_id for c in found[0]}
+    spoil_answers(tx, tenant_id, [d for d in found[1] if d.mapping_id in own])
     _recorded(tx, caller, tenant_id, "channel.disconnect", channels, devices, flow)
 
 
@@ -90,9 +95,15 @@ def flows_of(tx: Tx, tenant_id: TenantId, device_id: str) -> dict[ChannelId, Flo
     return {c.channel_id: c.flow for c in found}
 
 
+def flows_on(tx: Tx, tenant_id: TenantId, channel_id: str, device_ids: Sequence[str]) -> dict[DeviceId, Flow]:
+    """Give how these devices are connected to the channel, those that are."""
+    on_it = (Is("channel_id", channel_id), OneOf("device_id", device_ids))
+    return {c.device_id: c.flow for c in tx.select(Connection, tenant_id, *on_it)}
+
+
 def _ends(
     tx: Tx, caller: Caller, tenant_id: TenantId, channel_ids: Sequence[str], device_ids: Sequence[str]
-) -> tuple[list[ChannelId], list[DeviceId]]:
+) -> tuple[list[Channel], list[Device]]:
     standing = access.enter(tx, caller, tenant_id)
     if not channel_ids or not device_ids:
         raise Malformed("empty list provided")
@@ -100,7 +111,7 @@ def _ends(
     devices = _checked_devices(tx, standing, device_ids)
     if {e.status for e in channels} | {e.status for e in devices} != {Status.ENABLED}:
         raise NotFound("a disabled device or channel cannot be connected")
-    return [c.id for c in channels], [d.id for d in devices]
+    return channels, devices
 
 
 def _checked_channels(tx: Tx, standing: Standing, ids: Sequence[str]) -> list[Channel]:

@@ -1,14 +1,15 @@
 """Groups: a tenant's tree, in which rights go down from a group to all it holds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muster.core import access
 from muster.core.access import Caller, Standing, record, require
-from muster.core.errors import Conflict, Malformed, NotFound, SameStatus
+from muster.core.errors import Malformed, NotFound, SameStatus
 from muster.core.model import Channel, Device, Group, GroupId, Kind, Member, Metadata, Role, Status, TenantId
 from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
 from muster.core.registry import may_create
+from muster.core.rights import Rights, narrowed
 
 DEEPEST = 20
 """How many levels a tree may have."""
@@ -40,6 +41,8 @@ def create_group(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewGroup) -> 
     """Create a group under its parent, or at the root."""
     standing = access.enter(tx, caller, tenant_id)
     may_create(tx, standing, Kind.GROUP, [new.parent_id])
+    # Whoever hangs groups may not do so while another moves the branch: together they could make a ring.
+    tx.lock(f"groups:{tenant_id}")
     group = Group(
         id=GroupId(tx.new_id()),
         tenant_id=tenant_id,
@@ -93,12 +96,37 @@ def get_group(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str) -> Nod
 
 
 def list_groups(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    asked: Rights | None = None,
+    order: Order,
+    window: Window,
 ) -> Page[Node]:
-    """List the groups the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.GROUP)
-    page = tx.page(Group, tenant_id, *visible, *conditions, order=order, window=window)
-    return Page([_node(tx, group) for group in page.items], page.total)
+    """List the groups the caller may read; *asked* narrows it to certain rights."""
+    standing = access.enter(tx, caller, tenant_id)
+    seen = (*standing.visible(Kind.GROUP), *narrowed(tx, standing, Kind.GROUP, asked))
+    page = tx.page(Group, tenant_id, *seen, *conditions, order=order, window=window)
+    return Page(_nodes(tx, tenant_id, page.items), page.total)
+
+
+def _nodes(tx: Tx, tenant_id: TenantId, groups: Sequence[Group]) -> list[Node]:
+    """Find out where the groups hang, level by level for all of them at once."""
+    known: dict[GroupId | None, Group] = {group.id: group for group in groups}
+    for _ in range(DEEPEST):
+        missing = {g.parent_id for g in known.values() if g.parent_id and g.parent_id not in known}
+        if not missing:
+            break
+        known |= {group.id: group for group in tx.select(Group, tenant_id, OneOf("id", sorted(missing)))}
+    return [Node(group=group, path=tuple(_path(known, group))) for group in groups]
+
+
+def _path(known: Mapping[GroupId | None, Group], group: Group) -> list[GroupId]:
+    path = [group.id]
+    while (parent := known.get(known[path[0]].parent_id)) is not None and len(path) <= DEEPEST:
+        path.insert(0, parent.id)
+    return path
 
 
 def list_children(
@@ -110,11 +138,11 @@ def list_children(
     order: Order,
     window: Window,
 ) -> Page[Node]:
-    """List the groups directly under a group."""
-    _fetch(tx, caller, tenant_id, group_id, "read")
-    children = Is("parent_id", group_id)
-    page = tx.page(Group, tenant_id, children, *conditions, order=order, window=window)
-    return Page([_node(tx, group) for group in page.items], page.total)
+    """List the groups directly under a group, as far as the caller may read them."""
+    standing, _ = _fetch(tx, caller, tenant_id, group_id, "read")
+    children = (Is("parent_id", group_id), *standing.visible(Kind.GROUP))
+    page = tx.page(Group, tenant_id, *children, *conditions, order=order, window=window)
+    return Page(_nodes(tx, tenant_id, page.items), page.total)
 
 
 def update_group(
@@ -144,6 +172,7 @@ def set_status(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str, statu
 
 def set_parent(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str, parent_id: str | None) -> Node:
     """Hang a group under another one, or (None) at the root. Malformed when that would make a ring."""
+    tx.lock(f"groups:{tenant_id}")
     standing, group = _fetch(tx, caller, tenant_id, group_id, "set_parent")
     if parent_id is None:
         return _write(tx, caller, replace(group, parent_id=None), "parent")
@@ -170,31 +199,32 @@ def _height(tx: Tx, group: Group) -> int:
 
 def add_children(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str, children: Sequence[str]) -> None:
     """Hang all of these groups under a group, or none of them."""
-    for child in children:
+    for child in dict.fromkeys(children):
         set_parent(tx, caller, tenant_id, child, group_id)
 
 
 def remove_children(
     tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str, children: Sequence[str] | None
 ) -> None:
-    """Hang these children (None: all) of a group at the root."""
+    """Hang these children (None: all) of a group at the root. What is no child of it stays where it is."""
     _fetch(tx, caller, tenant_id, group_id, "set_child")
-    chosen = Is("parent_id", group_id)
-    for child in tx.select(Group, tenant_id, chosen):
+    for child in tx.select(Group, tenant_id, Is("parent_id", group_id)):
         if children is None or child.id in children:
             _write(tx, caller, replace(child, parent_id=None), "parent")
 
 
 def delete_group(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str) -> None:
-    """Delete a group; devices and channels in it come out of it. Conflict while it has groups under it."""
+    """Delete a group; what it held is then in no group, and its groups hang at the root."""
+    tx.lock(f"groups:{tenant_id}")
     _, group = _fetch(tx, caller, tenant_id, group_id, "delete")
-    if tx.select(Group, tenant_id, Is("parent_id", group.id), window=Window(limit=1)):
-        raise Conflict("the group has groups under it")
+    for child in tx.select(Group, tenant_id, Is("parent_id", group.id)):
+        tx.change(replace(child, parent_id=None))
     for device in tx.select(Device, tenant_id, Is("group_id", group.id)):
         tx.change(replace(device, group_id=None))
     for channel in tx.select(Channel, tenant_id, Is("group_id", group.id)):
         tx.change(replace(channel, group_id=None))
-    role_ids = [role.id for role in tx.select(Role, tenant_id, Is("entity_id", group.id))]
+    on_it = (Is("entity_kind", Kind.GROUP), Is("entity_id", group.id))
+    role_ids = [role.id for role in tx.select(Role, tenant_id, *on_it)]
     tx.remove(Member, tenant_id, role_id=role_ids)
     tx.remove(Role, tenant_id, id=role_ids)
     tx.remove(Group, tenant_id, id=group.id)
@@ -204,19 +234,25 @@ def delete_group(tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str) -> 
 def hierarchy(
     tx: Tx, caller: Caller, tenant_id: TenantId, group_id: str, *, levels: int, goes_up: bool
 ) -> list[Node]:
-    """Give the groups above (with the group itself, root first) or the tree below, *levels* deep."""
+    """Give the groups above (with the group itself, root first) or the tree below, *levels* deep.
+
+    Of both what the caller may read.
+    """
     standing, group = _fetch(tx, caller, tenant_id, group_id, "read")
+    path = _node(tx, group).path
     if not goes_up:
-        return [_tree(tx, group, _node(tx, group).path, levels)]
-    found = {g.id: g for g in tx.select(Group, tenant_id, OneOf("id", _above(tx, group)))}
-    above = [found[i] for i in _above(tx, group)[-levels:] if i in found] if levels else []
-    readable = [g for g in above if "read" in access.allowed(tx, standing, Kind.GROUP, g)]
-    return [_node(tx, g) for g in (*readable, group)]
+        return [_tree(tx, standing, group, path, levels)]
+    above = path[:-1][-levels:] if levels else ()
+    found = {g.id: g for g in tx.select(Group, tenant_id, OneOf("id", above))}
+    listed = [found[i] for i in above if i in found]
+    readable = [g for g in listed if "read" in access.allowed(tx, standing, Kind.GROUP, g)]
+    return _nodes(tx, tenant_id, [*readable, group])
 
 
-def _tree(tx: Tx, group: Group, path: tuple[GroupId, ...], levels: int) -> Node:
+def _tree(tx: Tx, standing: Standing, group: Group, path: tuple[GroupId, ...], levels: int) -> Node:
     if levels <= 0:
         return Node(group=group, path=path)
-    below = tx.select(Group, group.tenant_id, Is("parent_id", group.id), order=Order("created_at"))
-    children = tuple(_tree(tx, g, (*path, g.id), levels - 1) for g in below)
+    conditions = (Is("parent_id", group.id), *standing.visible(Kind.GROUP))
+    below = tx.select(Group, group.tenant_id, *conditions, order=Order("created_at"))
+    children = tuple(_tree(tx, standing, g, (*path, g.id), levels - 1) for g in below)
     return Node(group=group, path=path, children=children)

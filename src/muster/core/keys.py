@@ -4,13 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from muster.core.access import KEY_DIGEST, Caller, record
-from muster.core.errors import Forbidden, NotFound
+from muster.core.errors import NotFound, Unauthenticated
 from muster.core.model import NEVER, ApiKey, Instant, Json, KeyId, Secret
 from muster.core.ports import ANYWHERE, Is, Order, Page, Tx, Window
 from muster.core.tenancy import NO_TENANT
 
 API_KEY_PREFIX = "mk_"
 PERSONAL_PREFIX = "pat_"
+
+
+class KeyRefused(Unauthenticated):
+    """Keys are managed with a token of the user, not with another key."""
 
 
 def create_key(
@@ -26,9 +30,9 @@ def create_key(
 ) -> tuple[ApiKey, Secret]:
     """Make a key of *lifetime* seconds (0: for ever). The secret is given here and never again.
 
-    A personal access token cannot make another one: Forbidden.
+    KeyRefused for a caller who came with a key: whoever finds one must not make more of it.
     """
-    _not_by_key(caller)
+    by_token(caller)
     plain = (PERSONAL_PREFIX if is_personal else API_KEY_PREFIX) + tx.new_token()
     key = ApiKey(
         id=KeyId(tx.new_id()),
@@ -51,14 +55,15 @@ def _after(now: Instant, lifetime: int) -> Instant:
     return Instant(now + lifetime * 1_000_000) if lifetime else NEVER
 
 
-def _not_by_key(caller: Caller) -> None:
-    if caller.key is not None and caller.key.is_personal:
-        raise Forbidden("a personal access token cannot manage keys")
+def by_token(caller: Caller) -> None:
+    """Raise KeyRefused for a caller who came with a key."""
+    if caller.key is not None:
+        raise KeyRefused
 
 
 def get_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> ApiKey:
     """Give one of the caller's keys; NotFound else."""
-    _not_by_key(caller)
+    by_token(caller)
     key = tx.get(ApiKey, ANYWHERE, key_id)
     if key is None or key.user_id != caller.id or key.is_personal is not is_personal:
         raise NotFound
@@ -67,16 +72,18 @@ def get_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> ApiKey
 
 def list_keys(tx: Tx, caller: Caller, *, is_personal: bool, window: Window) -> Page[ApiKey]:
     """List the caller's keys."""
-    _not_by_key(caller)
+    by_token(caller)
     own = (Is("user_id", caller.id), Is("is_personal", is_personal))
     return tx.page(ApiKey, ANYWHERE, *own, order=Order("issued_at"), window=window)
 
 
-def update_key(tx: Tx, caller: Caller, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
+def update_key(
+    tx: Tx, caller: Caller, key_id: str, change: Callable[[ApiKey], ApiKey], *, verb: str = "update"
+) -> ApiKey:
     """Change a personal access token's name, description or scope."""
     changed = replace(change(get_key(tx, caller, key_id, is_personal=True)), updated_at=tx.now)
     tx.change(changed)
-    record(tx, caller, NO_TENANT, "key.update", [key_id])
+    record(tx, caller, NO_TENANT, f"key.{verb}", [key_id])
     return changed
 
 
@@ -89,12 +96,12 @@ def reset_key(tx: Tx, caller: Caller, key_id: str, *, lifetime: int) -> tuple[Ap
         expires = _after(tx.now, lifetime)
         return replace(key, digest=digest, expires_at=expires, revoked_at=NEVER)
 
-    return update_key(tx, caller, key_id, renewed), Secret(plain)
+    return update_key(tx, caller, key_id, renewed, verb="reset"), Secret(plain)
 
 
 def revoke_key(tx: Tx, caller: Caller, key_id: str) -> ApiKey:
     """End a personal access token's secret; it stays listed and can be reset."""
-    return update_key(tx, caller, key_id, lambda key: replace(key, revoked_at=tx.now))
+    return update_key(tx, caller, key_id, lambda key: replace(key, revoked_at=tx.now), verb="revoke")
 
 
 def delete_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> None:
@@ -105,6 +112,10 @@ def delete_key(tx: Tx, caller: Caller, key_id: str, *, is_personal: bool) -> Non
 
 
 def delete_keys(tx: Tx, caller: Caller, *, is_personal: bool) -> int:
-    """Delete all of the caller's keys of that sort."""
-    _not_by_key(caller)
-    return tx.remove(ApiKey, ANYWHERE, user_id=caller.id, is_personal=is_personal)
+    """Delete all of the caller's keys of that sort; say how many."""
+    by_token(caller)
+    own = (Is("user_id", caller.id), Is("is_personal", is_personal))
+    ids = [key.id for key in tx.select(ApiKey, ANYWHERE, *own)]
+    tx.remove(ApiKey, ANYWHERE, id=ids)
+    record(tx, caller, NO_TENANT, "key.delete", ids)
+    return len(ids)

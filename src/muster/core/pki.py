@@ -7,10 +7,10 @@ from muster.core import access, events, messaging
 from muster.core.access import Caller, record, require
 from muster.core.certificates import Certificate, CertificateRequest, Issued
 from muster.core.errors import Conflict, NotFound, SameStatus
+from muster.core.mappings import spoil_answers
 from muster.core.messaging import Reason, Refusal, Rights
 from muster.core.model import BootstrapConfig, Device, DeviceId, Instant, Kind, Status, TenantId
 from muster.core.ports import ANYWHERE, After, Before, Condition, Is, Order, Page, Signer, Tx, Window
-from muster.core.registry import spoil_answer
 
 SUPERSEDED = 4
 UNSPECIFIED = 0
@@ -176,7 +176,7 @@ def _revoke(
         tx.change(replace(certificate, revoked_at=tx.now, reason=reason))
     device = tx.get(Device, tenant_id, device_id)
     if device is not None:
-        spoil_answer(tx, tenant_id, device.mapping_id)
+        spoil_answers(tx, tenant_id, [device])
     _forget_in_bootstrap(tx, tenant_id, device_id, found)
     events.access_ended(tx, tenant_id, [device_id])
     serials = tuple(c.id for c in found)

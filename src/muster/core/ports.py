@@ -101,6 +101,19 @@ class VisibleTo:
 
 
 @dataclass(frozen=True, slots=True)
+class InRole:
+    """The user holds a role on the entity: the one of that id, of that name, with that action; None: any.
+
+    The role `admin` of the creator is implied until one is stored (see core/roles).
+    """
+
+    user_id: str
+    role_id: str | None = None
+    role_name: str | None = None
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeldBy:
     """The role has this member; the tenant has a role with this member."""
 
@@ -115,7 +128,19 @@ class Active:
 
 
 Condition = (
-    Is | Not | OneOf | Has | Contains | Tagged | Before | After | Connected | VisibleTo | HeldBy | Active
+    Is
+    | Not
+    | OneOf
+    | Has
+    | Contains
+    | Tagged
+    | Before
+    | After
+    | Connected
+    | VisibleTo
+    | InRole
+    | HeldBy
+    | Active
 )
 
 
@@ -133,6 +158,10 @@ class Window:
 
     offset: int = 0
     limit: int | None = 10
+
+    def of(self, items: Sequence[N]) -> Sequence[N]:
+        """Give that part of what is in memory already."""
+        return items[self.offset : None if self.limit is None else self.offset + self.limit]
 
 
 @dataclass(frozen=True, slots=True)

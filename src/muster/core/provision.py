@@ -9,8 +9,9 @@ from itertools import product
 from muster.core import access, connections, registry
 from muster.core.access import Caller, entries, record
 from muster.core.bootstrap import in_order
-from muster.core.errors import Conflict, NotFound
+from muster.core.errors import Conflict, LimitReached
 from muster.core.layout import EXTERNAL_ID, Layout
+from muster.core.mappings import has_devices, lock_name
 from muster.core.model import (
     BootstrapConfig,
     Channel,
@@ -22,15 +23,13 @@ from muster.core.model import (
     Instant,
     Json,
     Kind,
-    Member,
     Metadata,
     ProvisionRecord,
-    Role,
     Secret,
     TenantId,
     UserId,
 )
-from muster.core.ports import Is, OneOf, Tx
+from muster.core.ports import OneOf, Tx
 
 NO_CONTENT = "{}"
 """What the device reads when nothing is configured: agents parse it as JSON, so never empty (spec D.1)."""
@@ -184,14 +183,14 @@ def provision(
 
     Conflict when the external id is in use with another key, name or layout; then nothing has changed.
     """
-    standing = access.enter(tx, caller, tenant_id)
-    tx.lock(f"mapping:{tenant_id}:{request.external_id}")
+    standing = _enter(tx, caller, tenant_id)
+    tx.lock(lock_name(tenant_id, request.external_id))
     asked = _request_digest(tx, layout_digest, request)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
-    if made is not None:
+    if made is not None and has_devices(tx, made):
         return _again(tx, standing, made, asked)
-    registry.may_create(tx, standing, Kind.DEVICE, [None])
-    registry.may_create(tx, standing, Kind.CHANNEL, [None])
+    if made is not None:  # its devices were deleted by hand: the mapping is over
+        tx.remove(ProvisionRecord, tenant_id, external_id=made.external_id)
     registry.keep_limit(tx, standing, len(layout.devices))
     planned = plan(layout, request, tenant_id, caller.id, tx.now, tx.new_id, tx.new_secret)
     answer = answer_of(planned)
@@ -199,13 +198,23 @@ def provision(
     return answer
 
 
-def preview(tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, request: Request) -> Plan:
-    """Give the plan and write nothing. Conflict when the external id is in use already."""
+def _enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> access.Standing:
     standing = access.enter(tx, caller, tenant_id)
     registry.may_create(tx, standing, Kind.DEVICE, [None])
     registry.may_create(tx, standing, Kind.CHANNEL, [None])
-    if tx.find(BootstrapConfig, tenant_id, external_id=request.external_id) is not None:
+    return standing
+
+
+def preview(tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, request: Request) -> Plan:
+    """Give the plan and write nothing. Conflict when the external id is in use already."""
+    standing = _enter(tx, caller, tenant_id)
+    made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
+    has_config = tx.find(BootstrapConfig, tenant_id, external_id=request.external_id) is not None
+    if has_config or (made is not None and has_devices(tx, made)):
         raise Conflict("the external id is in use already")
+    limit = standing.tenant.max_devices
+    if 0 <= limit < tx.count(Device, tenant_id) + len(layout.devices):
+        raise LimitReached(f"the tenant may hold {limit} devices")
     return plan(layout, request, tenant_id, caller.id, tx.now, tx.new_id, tx.new_secret)
 
 
@@ -252,7 +261,7 @@ def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:
 
 def _again(tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: bytes) -> Provisioned:
     if made.created_by != standing.caller.id:
-        standing.require("device_read")
+        standing.require("device_read", "channel_read")
     if made.request_digest != asked:
         raise Conflict("the external id is in use with another key, name or layout")
     if made.answer is not None:
@@ -326,74 +335,3 @@ def _load(made: ProvisionRecord) -> Provisioned:
         client_key=kept["client_key"],
         ca_cert=kept["ca_cert"],
     )
-
-
-# --- taking it back --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """What taking a mapping back deleted, and what it left alone and why."""
-
-    devices: tuple[DeviceId, ...]
-    channels: tuple[ChannelId, ...]
-    kept: Metadata = field(default_factory=dict)
-    """Reason by id: `changed` or `shared` since it was made."""
-
-
-def unprovision(
-    tx: Tx, caller: Caller, tenant_id: TenantId, external_id: str, *, is_forced: bool = False
-) -> Removed:
-    """Delete exactly what one call made. What was changed or shared since stays, unless forced.
-
-    While something stays, the record of it stays too, so that a second, forced call finds it.
-    """
-    standing = access.enter(tx, caller, tenant_id)
-    made = tx.find(ProvisionRecord, tenant_id, external_id=external_id)
-    if made is None:
-        raise NotFound
-    devices = tx.select(Device, tenant_id, OneOf("id", made.device_ids))
-    channels = tx.select(Channel, tenant_id, OneOf("id", made.channel_ids))
-    for device in devices:
-        access.require(tx, standing, Kind.DEVICE, device, "delete")
-    for channel in channels:
-        access.require(tx, standing, Kind.CHANNEL, channel, "delete")
-    kept = {} if is_forced else _touched(tx, made, devices, channels)
-    gone = tuple(d for d in devices if d.id not in kept)
-    dropped = tuple(c for c in channels if c.id not in kept)
-    if kept:
-        left = tuple(d.id for d in devices if d.id in kept), tuple(c.id for c in channels if c.id in kept)
-        tx.change(replace(made, device_ids=left[0], channel_ids=left[1], answer=None))
-    else:
-        tx.remove(ProvisionRecord, tenant_id, external_id=external_id)
-    registry.remove_devices(tx, caller, tenant_id, gone)
-    registry.remove_channels(tx, caller, tenant_id, dropped)
-    record(tx, caller, tenant_id, "mapping.delete", [external_id], {"kept": kept})
-    return Removed(devices=tuple(d.id for d in gone), channels=tuple(c.id for c in dropped), kept=kept)
-
-
-def _touched(
-    tx: Tx, made: ProvisionRecord, devices: Sequence[Device], channels: Sequence[Channel]
-) -> dict[str, str]:
-    """Say which of them were changed by hand, or shared with users, devices or channels of other origin."""
-    tenant_id = made.tenant_id
-    reasons: dict[str, str] = {}
-    ids = [*made.device_ids, *made.channel_ids]
-    shared = {r.entity_id for r in tx.select(Role, tenant_id, OneOf("entity_id", ids)) if _is_held(tx, r)}
-    entities: list[Device | Channel] = [*devices, *channels]
-    for entity in entities:
-        if entity.updated_at:
-            reasons[entity.id] = "changed"
-        elif entity.id in shared or _is_joined(tx, made, entity):
-            reasons[entity.id] = "shared"
-    return reasons
-
-
-def _is_held(tx: Tx, role: Role) -> bool:
-    return tx.count(Member, role.tenant_id, Is("role_id", role.id)) > 0
-
-
-def _is_joined(tx: Tx, made: ProvisionRecord, entity: Device | Channel) -> bool:
-    if isinstance(entity, Device):
-        return not set(connections.flows_of(tx, made.tenant_id, entity.id)) <= set(made.channel_ids)
-    return not set(connections.devices_of(tx, made.tenant_id, entity.id)) <= set(made.device_ids)

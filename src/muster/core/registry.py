@@ -7,6 +7,7 @@ from typing import TypeVar
 from muster.core import access, connections, events
 from muster.core.access import Caller, Standing, record, require
 from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
+from muster.core.mappings import spoil_answers
 from muster.core.model import (
     BootstrapConfig,
     Channel,
@@ -20,13 +21,13 @@ from muster.core.model import (
     Member,
     Metadata,
     Presence,
-    ProvisionRecord,
     Role,
     Secret,
     Status,
     TenantId,
 )
-from muster.core.ports import Condition, OneOf, Order, Page, Tx, Window
+from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
+from muster.core.rights import Rights, narrowed
 
 Entity = TypeVar("Entity", Device, Channel)
 KINDS: dict[type, Kind] = {Device: Kind.DEVICE, Channel: Kind.CHANNEL}
@@ -169,19 +170,33 @@ def get_channel(tx: Tx, caller: Caller, tenant_id: TenantId, channel_id: str) ->
 
 
 def list_devices(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    asked: Rights | None = None,
+    order: Order,
+    window: Window,
 ) -> Page[Device]:
-    """List the devices of the tenant that the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.DEVICE)
-    return tx.page(Device, tenant_id, *visible, *conditions, order=order, window=window)
+    """List the devices of the tenant that the caller may read; *asked* narrows it to certain rights."""
+    standing = access.enter(tx, caller, tenant_id)
+    seen = (*standing.visible(Kind.DEVICE), *narrowed(tx, standing, Kind.DEVICE, asked))
+    return tx.page(Device, tenant_id, *seen, *conditions, order=order, window=window)
 
 
 def list_channels(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    *conditions: Condition,
+    asked: Rights | None = None,
+    order: Order,
+    window: Window,
 ) -> Page[Channel]:
-    """List the channels of the tenant that the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.CHANNEL)
-    return tx.page(Channel, tenant_id, *visible, *conditions, order=order, window=window)
+    """List the channels of the tenant that the caller may read; *asked* narrows it to certain rights."""
+    standing = access.enter(tx, caller, tenant_id)
+    seen = (*standing.visible(Kind.CHANNEL), *narrowed(tx, standing, Kind.CHANNEL, asked))
+    return tx.page(Channel, tenant_id, *seen, *conditions, order=order, window=window)
 
 
 # --- change --------------------------------------------------------------------------------------------
@@ -218,7 +233,7 @@ def rotate_secret(
     device = fetch(tx, caller, tenant_id, Device, device_id, "update")
     if device.status is not Status.ENABLED:
         raise NotFound
-    spoil_answer(tx, tenant_id, device.mapping_id)
+    spoil_answers(tx, tenant_id, [device])
     events.access_ended(tx, tenant_id, [device.id])
     return _write(tx, caller, replace(device, secret=secret or Secret(tx.new_secret())), "secret")
 
@@ -262,13 +277,14 @@ def delete_device(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -
 def remove_devices(tx: Tx, caller: Caller, tenant_id: TenantId, devices: Sequence[Device]) -> None:
     """Delete the devices, whoever may; with connections, bootstrap configuration, roles and presence."""
     ids = [device.id for device in devices]
+    if not ids:
+        return
     # The MQTT client ids stay the device's until the broker has dropped its sessions (messaging.release).
     for noun in (Connection, BootstrapConfig, Presence):
         tx.remove(noun, tenant_id, device_id=ids)
-    _remove_roles(tx, tenant_id, ids)
+    _remove_roles(tx, tenant_id, Kind.DEVICE, ids)
     tx.remove(Device, tenant_id, id=ids)
-    for mapping_id in {device.mapping_id for device in devices}:
-        spoil_answer(tx, tenant_id, mapping_id)
+    spoil_answers(tx, tenant_id, devices)
     events.access_ended(tx, tenant_id, ids)
     record(tx, caller, tenant_id, "device.delete", ids)
 
@@ -282,39 +298,23 @@ def delete_channel(tx: Tx, caller: Caller, tenant_id: TenantId, channel_id: str)
 def remove_channels(tx: Tx, caller: Caller, tenant_id: TenantId, channels: Sequence[Channel]) -> None:
     """Delete the channels, whoever may; with connections and roles."""
     ids = [channel.id for channel in channels]
+    if not ids:
+        return
     affected = {d for channel_id in ids for d in connections.devices_of(tx, tenant_id, channel_id)}
     tx.remove(Connection, tenant_id, channel_id=ids)
-    _remove_roles(tx, tenant_id, ids)
-    for mapping_id in {channel.mapping_id for channel in channels}:
-        spoil_answer(tx, tenant_id, mapping_id)
+    _remove_roles(tx, tenant_id, Kind.CHANNEL, ids)
     tx.remove(Channel, tenant_id, id=ids)
+    spoil_answers(tx, tenant_id, channels)
     events.rights_changed(tx, tenant_id, sorted(affected))
     record(tx, caller, tenant_id, "channel.delete", ids)
 
 
-def _remove_roles(tx: Tx, tenant_id: TenantId, entity_ids: Sequence[str]) -> None:
-    role_ids = [role.id for role in tx.select(Role, tenant_id, OneOf("entity_id", entity_ids))]
+def _remove_roles(tx: Tx, tenant_id: TenantId, kind: Kind, entity_ids: Sequence[str]) -> None:
+    on_them = (Is("entity_kind", kind), OneOf("entity_id", entity_ids))
+    role_ids = [role.id for role in tx.select(Role, tenant_id, *on_them)]
     if role_ids:
         tx.remove(Member, tenant_id, role_id=role_ids)
         tx.remove(Role, tenant_id, id=role_ids)
-
-
-def spoil_answer(tx: Tx, tenant_id: TenantId, mapping_id: str | None) -> None:
-    """Have the answer of the mapping that made something built afresh: what it shows has changed.
-
-    When none of its devices is left the mapping is over, and its external id free for another.
-    """
-    made = tx.find(ProvisionRecord, tenant_id, external_id=mapping_id) if mapping_id is not None else None
-    if made is None:
-        return
-    if _is_empty(tx, made):
-        tx.remove(ProvisionRecord, tenant_id, external_id=made.external_id)
-    elif made.answer is not None:
-        tx.change(replace(made, answer=None))
-
-
-def _is_empty(tx: Tx, made: ProvisionRecord) -> bool:
-    return not tx.select(Device, made.tenant_id, OneOf("id", made.device_ids), window=Window(limit=1))
 
 
 def check_name(name: str, limit: int = 1024) -> str:

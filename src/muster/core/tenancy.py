@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from muster.core import access, events
-from muster.core.access import Caller, record
-from muster.core.errors import Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
+from muster.core.access import Caller, record, require_scope
+from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
 from muster.core.model import (
     ApiKey,
+    Invitation,
     Kind,
     Member,
     Metadata,
@@ -19,7 +20,7 @@ from muster.core.model import (
     User,
     UserId,
 )
-from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Not, Order, Page, Tx, Window
+from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Not, OneOf, Order, Page, Tx, Window
 
 NO_TENANT = TenantId("-")
 """Under this the journal keeps what belongs to no tenant: the changes of users."""
@@ -95,6 +96,11 @@ def find_login(tx: Tx, name: str) -> User | None:
 
 def get_user(tx: Tx, caller: Caller, user_id: str) -> User:
     """Give a user; NotFound when there is none. The door decides how much of it the caller sees."""
+    require_scope(caller, Kind.USER, "read", user_id)
+    return _user(tx, user_id)
+
+
+def _user(tx: Tx, user_id: str) -> User:
     user = tx.get(User, ANYWHERE, user_id)
     if user is None or user.status is Status.DELETED:
         raise NotFound
@@ -103,6 +109,7 @@ def get_user(tx: Tx, caller: Caller, user_id: str) -> User:
 
 def get_self(tx: Tx, caller: Caller) -> User:
     """Give the caller."""
+    require_scope(caller, Kind.USER, "read", caller.id)
     return caller.user
 
 
@@ -115,18 +122,34 @@ def list_users(tx: Tx, caller: Caller, *conditions: Condition, order: Order, win
 
 def search_users(tx: Tx, caller: Caller, *conditions: Condition, order: Order, window: Window) -> Page[User]:
     """Find enabled users by parts of their names; anyone may, the door shows little of each."""
+    require_scope(caller, Kind.USER, "read")
     enabled = Is("status", Status.ENABLED)
     return tx.page(User, ANYWHERE, enabled, *conditions, order=order, window=window)
 
 
+def list_members(
+    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
+) -> Page[User]:
+    """List the users who hold any role in the tenant, for those who may see who holds roles."""
+    access.enter(tx, caller, tenant_id).require("view_role_users")
+    ids = {member.user_id for member in tx.select(Member, tenant_id)}
+    found = OneOf("id", sorted(ids))
+    return tx.page(User, ANYWHERE, found, *conditions, order=order, window=window)
+
+
 def update_user(tx: Tx, caller: Caller, user_id: str, change: Callable[[User], User]) -> User:
-    """Change a user's own data. The user and admins may; only admins make admins."""
-    user = _own_user(tx, caller, user_id)
+    """Change a user's own data. The user and admins may; only admins make admins.
+
+    Conflict when a name is taken, or when no admin would be left.
+    """
+    user = _own_user(tx, caller, user_id, "update")
     if user.status is not Status.ENABLED:
         raise NotFound
     changed = replace(change(user), updated_at=tx.now, updated_by=caller.id)
     if changed.is_admin != user.is_admin and not caller.is_admin:
         raise Forbidden
+    if user.is_admin and not changed.is_admin:
+        _keep_an_admin(tx, user)
     tx.change(changed)
     if changed.is_admin != user.is_admin:
         events.user_changed(tx, user.id)
@@ -139,6 +162,7 @@ def set_password(tx: Tx, caller: Caller, *, old: str, new: str) -> User:
 
     The password was compared with the verifier *old* before; Unauthenticated when it has changed since.
     """
+    require_scope(caller, Kind.USER, "update", caller.id)
     user = caller.user
     if user.password != old:
         raise Unauthenticated
@@ -155,13 +179,35 @@ def reset_password(tx: Tx, user_id: UserId, epoch: int, *, new: str) -> User:
     return set_password(tx, Caller(user=user), old=user.password, new=new)
 
 
+def find_recoverable(tx: Tx, email: str) -> User | None:
+    """Give the enabled user of that email, who may be sent a recovery token there."""
+    user = tx.find(User, ANYWHERE, email=email)
+    return user if user is not None and user.status is Status.ENABLED else None
+
+
+def start_recovery(tx: Tx, caller: Caller, user_id: str) -> User:
+    """Give the user whom an admin hands a recovery token; Forbidden but for admins, NotFound if disabled."""
+    if not caller.is_admin:
+        raise Forbidden
+    user = _user(tx, user_id)
+    if user.status is not Status.ENABLED:
+        raise NotFound
+    record(tx, caller, NO_TENANT, "user.recovery", [user.id])
+    return user
+
+
 def set_user_status(tx: Tx, caller: Caller, user_id: str, status: Status) -> User:
-    """Enable or disable a user. Admins may, and users may disable themselves; all tokens end."""
-    user = _own_user(tx, caller, user_id)
+    """Enable or disable a user. Admins may, and users may disable themselves; all tokens end.
+
+    SameStatus when it is so already; Conflict when no admin would be left.
+    """
+    user = _own_user(tx, caller, user_id, "update")
     if status is Status.ENABLED and not caller.is_admin:
         raise Forbidden
     if user.status is status:
         raise SameStatus
+    if status is not Status.ENABLED:
+        _keep_an_admin(tx, user)
     changed = replace(user, status=status, epoch=user.epoch + 1, updated_at=tx.now, updated_by=caller.id)
     tx.change(changed)
     events.user_changed(tx, user.id)
@@ -172,9 +218,11 @@ def set_user_status(tx: Tx, caller: Caller, user_id: str, status: Status) -> Use
 def delete_user(tx: Tx, caller: Caller, user_id: str) -> None:
     """End a user: keys, memberships and personal tenant go with it, the names become free.
 
-    The row stays as `deleted`, because the journal and what the user created name it.
+    The row stays as `deleted`, because the journal and what the user created name it. Conflict when no
+    admin would be left.
     """
-    user = _own_user(tx, caller, user_id)
+    user = _own_user(tx, caller, user_id, "delete")
+    _keep_an_admin(tx, user)
     gone = replace(
         user,
         status=Status.DELETED,
@@ -188,6 +236,7 @@ def delete_user(tx: Tx, caller: Caller, user_id: str) -> None:
     tx.change(gone)
     tx.remove(ApiKey, ANYWHERE, user_id=user.id)
     tx.remove(Member, ANYWHERE, user_id=user.id)
+    tx.remove(Invitation, ANYWHERE, user_id=user.id)
     tenant = tx.get(Tenant, ANYWHERE, user.personal_tenant)
     if tenant is not None and tenant.status is not Status.DELETED:
         tx.change(replace(tenant, status=Status.DELETED, alias=None, updated_at=tx.now, updated_by=caller.id))
@@ -196,10 +245,21 @@ def delete_user(tx: Tx, caller: Caller, user_id: str) -> None:
     record(tx, caller, NO_TENANT, "user.delete", [user.id])
 
 
-def _own_user(tx: Tx, caller: Caller, user_id: str) -> User:
+def _own_user(tx: Tx, caller: Caller, user_id: str, verb: str) -> User:
+    require_scope(caller, Kind.USER, verb, user_id)
     if user_id != caller.id and not caller.is_admin:
         raise Forbidden
-    return get_user(tx, caller, user_id)
+    return _user(tx, user_id)
+
+
+def _keep_an_admin(tx: Tx, leaving: User) -> None:
+    """Raise Conflict when nobody could administer the installation without this user."""
+    if not leaving.is_admin or leaving.status is not Status.ENABLED:
+        return
+    tx.lock("admins")
+    others = (Is("is_admin", value=True), Is("status", Status.ENABLED), Not("id", leaving.id))
+    if not tx.select(User, ANYWHERE, *others, window=Window(limit=1)):
+        raise Conflict("an installation keeps at least one admin")
 
 
 _VERB = {
@@ -229,6 +289,7 @@ class NewTenant:
 
 def create_tenant(tx: Tx, caller: Caller, new: NewTenant) -> Tenant:
     """Create a tenant; its creator holds the role `admin`. Conflict when the id or alias is taken."""
+    require_scope(caller, Kind.TENANT, "create")
     tenant = Tenant(
         id=new.id or TenantId(tx.new_id()),
         name=new.name,
@@ -263,7 +324,10 @@ def _add_tenant(tx: Tx, tenant: Tenant, owner: UserId) -> None:
 
 def get_tenant(tx: Tx, caller: Caller, tenant_id: TenantId) -> Tenant:
     """Give the tenant to whoever may enter it; TenantClosed else."""
-    return access.enter(tx, caller, tenant_id).tenant
+    standing = access.enter(tx, caller, tenant_id)
+    if not standing.in_scope("read"):
+        raise Forbidden
+    return standing.tenant
 
 
 def list_tenants(
@@ -272,13 +336,16 @@ def list_tenants(
     """List the caller's tenants; an admin sees all."""
     own = [] if caller.is_admin else [HeldBy(caller.id)]
     alive = Not("status", Status.DELETED)
-    return tx.page(Tenant, ANYWHERE, *own, alive, *conditions, order=order, window=window)
+    seen = (*own, *access.tenants_in_scope(caller), alive)
+    return tx.page(Tenant, ANYWHERE, *seen, *conditions, order=order, window=window)
 
 
 def update_tenant(tx: Tx, caller: Caller, tenant_id: TenantId, change: Callable[[Tenant], Tenant]) -> Tenant:
-    """Change a tenant's data. Conflict when the alias is taken."""
+    """Change a tenant's data. Conflict when the alias is taken; NotFound while it is not enabled."""
     standing = access.enter(tx, caller, tenant_id)
     standing.require("update")
+    if standing.tenant.status is not Status.ENABLED:
+        raise NotFound
     changed = replace(
         change(standing.tenant),
         revision=standing.tenant.revision + 1,

@@ -117,6 +117,19 @@ def _limits(settings: Settings) -> Iterator[Complaint]:
             yield name, f"no request is larger than max_body_bytes ({settings.max_body_bytes})"
 
 
+def _mail(settings: Settings) -> Iterator[Complaint]:
+    url = settings.mail_url.reveal() if settings.mail_url else ""
+    if url and (not re.match(r"smtps?://", url) or "," in url or not _has_good_port(url)):
+        yield "mail_url", "expected one address such as smtp://user:password@mail.example.com:587"
+
+
+def _has_good_port(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def _vault(settings: Settings) -> Iterator[Complaint]:
     if settings.vault_addr and not _is_http(settings.vault_addr):
         yield "vault_addr", "expected an address such as https://vault.example.com:8200"
@@ -135,5 +148,6 @@ _RULES: Final[tuple[Callable[[Settings], Iterator[Complaint]], ...]] = (
     _passwords,
     _lifetimes,
     _limits,
+    _mail,
     _vault,
 )

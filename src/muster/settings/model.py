@@ -170,6 +170,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         timedelta, about("How long a token of the Mainflux API is valid; it cannot be refreshed.")
     ] = timedelta(hours=10)
 
+    mail_url: Annotated[
+        SecretUrl | None,
+        about(
+            "The mail server for password recovery, smtp://user:password@host:587 (STARTTLS where it offers "
+            "it) or smtps://…:465; empty: no mail is sent, an admin hands out recovery tokens."
+        ),
+    ] = None
+    mail_from: Annotated[
+        str, about("The address Muster's mail comes from.", pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
+    ] = "muster@localhost"
+
     max_body_bytes: Annotated[
         Size, about("The largest request body.", opens="Limits", ge=1024, le=1024**3)
     ] = Size(16 * 1024**2)

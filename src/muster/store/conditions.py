@@ -11,6 +11,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal,
     or_,
     select,
     true,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 from muster.core import errors, ports
+from muster.core.access import ACTIONS, BUILTIN_ROLE, IMPLIED
 from muster.core.model import Flow, Group, Kind, Secret, TenantId
 from muster.store import tables
 from muster.store.flavor import Flavor, Term
@@ -80,6 +82,8 @@ def clause_of(
             return _connected(shape, condition)
         case ports.VisibleTo(user_id, actions):
             return _visible_to(shape, tenant, user_id, actions)
+        case ports.InRole():
+            return _in_role(shape, condition)
         case ports.HeldBy(user_id):
             return Clause("held by", (user_id,), lambda _, bind: _held_by(shape, bind()))
         case ports.Active(is_active):
@@ -135,20 +139,23 @@ def _connected(shape: Shape, condition: ports.Connected) -> Clause:
 
 def _active(flavor: Flavor, *, is_active: bool) -> Term:
     config, link = tables.bootstrap_configs.c, tables.connections.c
-    listed = flavor.elements(config.channels)
+    channel, listed = tables.channels.c, flavor.elements(config.channels)
     both = (
         select(1)
         .select_from(tables.connections)
         .where(
-            link.channel_id == listed.c.value,
+            link.channel_id == channel.id,
             link.device_id == config.device_id,
             link.tenant_id == config.tenant_id,
             link.flow == int(Flow.BOTH),
         )
-        .correlate(tables.bootstrap_configs, listed)
+        .correlate(tables.bootstrap_configs, tables.channels)
     )
-    lacking = exists(select(1).select_from(listed).where(~exists(both)))
-    return ~lacking if is_active else lacking
+    # Channels that were deleted since do not count.
+    existing = listed.join(tables.channels, channel.id == listed.c.value)
+    left = select(1).select_from(existing).correlate(tables.bootstrap_configs)
+    lacking = exists(left.where(~exists(both)))
+    return and_(exists(left), ~lacking) if is_active else or_(~exists(left), lacking)
 
 
 # --- who may see what ---------------------------------------------------------------------------------
@@ -197,26 +204,64 @@ def _created(table: FromClause, kind: Kind, user: Term) -> Term:
     return and_(table.c.created_by == user, ~exists(builtin))
 
 
-def _entities_held(kind: Kind, user: Term, wanted: Term, flavor: Flavor, tenant: Term) -> Select[Any]:
-    """Give the ids of the entities of that kind on which the user holds a role with the action."""
+def _in_role(shape: Shape, asked: ports.InRole) -> Clause:
+    kind = _ENTITY_KINDS[shape.name]
+    is_implied = asked.role_name in (None, BUILTIN_ROLE) and asked.action in (None, *ACTIONS[kind])
+    given = (asked.role_id, asked.role_name, asked.action)
+
+    def build(flavor: Flavor, bind: Bind) -> Term:
+        user = bind()
+        role_id, role_name, action = (None if value is None else bind() for value in given)
+        held = _roles_held(kind, user, shape.table.c.tenant_id, flavor, role_id, role_name, action)
+        if not is_implied:
+            return shape.table.c.id.in_(held)
+        implied = _created(shape.table, kind, user)
+        if role_id is not None:
+            implied = and_(implied, role_id == literal(IMPLIED).concat(shape.table.c.id))
+        return or_(shape.table.c.id.in_(held), implied)
+
+    key = ("in role", is_implied, *(value is not None for value in given))
+    return Clause(key, (asked.user_id, *(value for value in given if value is not None)), build)
+
+
+def _roles_held(
+    kind: Kind,
+    user: Term,
+    tenant: Term,
+    flavor: Flavor,
+    role_id: Term | None,
+    role_name: Term | None,
+    wanted: Term | None,
+) -> Select[Any]:
+    """Give the ids of the entities of that kind on which the user holds such a role."""
     role, member = tables.roles.alias(), tables.members.alias()
     action = flavor.elements(role.c.actions)
-    return (
+    held = (
         select(role.c.entity_id)
         .select_from(member.join(role, role.c.id == member.c.role_id))
-        .where(
-            member.c.user_id == user,
-            role.c.entity_kind == kind.value,
-            role.c.tenant_id == tenant,
-            exists(select(1).select_from(action).where(action.c.value == wanted)),
-        )
+        .where(member.c.user_id == user, role.c.entity_kind == kind.value, role.c.tenant_id == tenant)
     )
+    if role_id is not None:
+        held = held.where(role.c.id == role_id)
+    if role_name is not None:
+        held = held.where(role.c.name == role_name)
+    if wanted is not None:
+        held = held.where(exists(select(1).select_from(action).where(action.c.value == wanted)))
+    return held
+
+
+def _entities_held(kind: Kind, user: Term, wanted: Term, flavor: Flavor, tenant: Term) -> Select[Any]:
+    """Give the ids of the entities of that kind on which the user holds a role with the action."""
+    return _roles_held(kind, user, tenant, flavor, None, None, wanted)
 
 
 def _groups_held(user: Term, wanted: Term, flavor: Flavor, tenant: Term | None) -> Select[Any]:
     """Give the ids of the groups on which the user holds a role with the action, and of those below them."""
     root, below = tables.groups.alias("root"), tables.groups.alias("below")
-    held = root.c.id.in_(_entities_held(Kind.GROUP, user, wanted, flavor, root.c.tenant_id))
+    held = or_(
+        root.c.id.in_(_entities_held(Kind.GROUP, user, wanted, flavor, root.c.tenant_id)),
+        _created(root, Kind.GROUP, user),
+    )
     inside = true() if tenant is None else root.c.tenant_id == tenant
     seen = select(root.c.id).where(inside, held).cte("seen", recursive=True, nesting=True)
     seen = seen.union(select(below.c.id).where(below.c.parent_id == seen.c.id))

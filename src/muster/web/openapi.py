@@ -1,10 +1,11 @@
 """OpenAPI 3.1 documents, written from what the handlers declare; schemas by msgspec, which also decodes.
 
 Of a handler's `opt` it reads, besides what app.py names: `query` (names of query parameters the handler reads
-by itself), `body` = "optional" (a body it does not need), `errors` (kinds beyond the usual ones).
+by itself; a mapping gives their schemas), `body` = "optional" (a body it does not need), `errors` (kinds
+beyond the usual ones).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from inspect import cleandoc
 from typing import Any
@@ -131,7 +132,9 @@ def _parameters(endpoint: Endpoint, schemas: _Schemas) -> list[Json]:
     others = [name for name in fields if name not in endpoint.names]
     found += [_parameter(name, fields[name], schemas) for name in others]
     named = {parameter["name"] for parameter in found}
-    found += [_by_name(name) for name in endpoint.handler.opt.get("query", ()) if name not in named]
+    query = endpoint.handler.opt.get("query", ())
+    typed = query if isinstance(query, Mapping) else {}
+    found += [_by_name(name, typed.get(name)) for name in query if name not in named]
     if endpoint.method == "POST":
         found.append(_IDEMPOTENCY_KEY)
     return found
@@ -157,9 +160,9 @@ def _parameter(name: str, field: Any, schemas: _Schemas) -> Json:
     return {"name": wire_name, "in": place, "required": field.is_required, "schema": schema}
 
 
-def _by_name(name: str) -> Json:
-    schema: Json = {"type": "string"}
-    if name in _COUNTS:
+def _by_name(name: str, given: Json | None) -> Json:
+    schema: Json = given or {"type": "string"}
+    if given is None and name in _COUNTS:
         schema = {"type": "integer", "minimum": _COUNTS[name]}
         schema |= {"maximum": 100, "default": 10} if name == "limit" else {"default": 0}
     return {"name": name, "in": "query", "required": False, "schema": schema}

@@ -10,11 +10,15 @@ from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig
 from muster.core.errors import Forbidden, Malformed, NotFound
 from muster.core.model import BootstrapConfig, Json, Secret, TenantId
 from muster.core.ports import Active, Condition, Has, Is, Page
-from muster.dialects.magistrala import wire
+from muster.core.registry import check_name
+from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import number, text, window
+
+MAX_EXTERNAL = 1024
+"""Bytes of an external id or key."""
 
 
 class NewConfigIn(wire.In, kw_only=True):
@@ -153,24 +157,32 @@ def fetched(view: ConfigView) -> Fetched:
 # --- the operator's side -----------------------------------------------------------------------------
 
 
-def _draft(data: NewConfigIn) -> NewConfig:
+def _draft(data: NewConfigIn, options: Options) -> NewConfig:
     if not data.external_id:
         raise Malformed("missing entity id")
     if not data.external_key:
         raise Malformed("missing or invalid bearer entity key")
     if not data.channels:
         raise Malformed("empty list provided")
+    if max(len(data.external_id.encode()), len(data.external_key.encode())) > MAX_EXTERNAL:
+        raise Malformed(f"external id and key have at most {MAX_EXTERNAL} bytes")
     return NewConfig(
         external_id=data.external_id,
         external_key=Secret(data.external_key),
         channels=data.channels,
         device_id=data.client_id or None,
-        name=data.name or "",
-        content=data.content or "",
+        name=check_name(data.name or ""),
+        content=_content(data.content, options) or "",
         client_cert=data.client_cert or "",
         client_key=Secret(data.client_key) if data.client_key else None,
         ca_cert=data.ca_cert or "",
     )
+
+
+def _content(content: str | None, options: Options) -> str | None:
+    if content and len(content.encode()) > options.max_content:
+        raise Malformed(f"content takes more than {options.max_content} bytes")
+    return content
 
 
 def _created(made: BootstrapConfig) -> Reply:
@@ -178,12 +190,20 @@ def _created(made: BootstrapConfig) -> Reply:
 
 
 @post("/{domain:str}/clients/configs", operation_id="createConfig", status_code=201)
-async def create_config(request: AnyRequest, domain: str, data: NewConfigIn, desk: Desk) -> Rendered[None]:
+async def create_config(
+    request: AnyRequest, domain: str, data: NewConfigIn, desk: Desk, options: Options
+) -> Rendered[None]:
     """Prepare a device's first fetch; without `client_id` a client is made."""
-    return await desk.run(request, bootstrap.create_config, TenantId(domain), _draft(data), reply=_created)
+    args = (TenantId(domain), _draft(data, options))
+    return await desk.run(request, bootstrap.create_config, *args, reply=_created)
 
 
-_FILTERS = ("offset", "limit", "state", "external_id", "client_id", "name")
+_STATE = {"type": "integer", "enum": [0, 1]}
+_FILTERS: queries.Schemas = {
+    **queries.PAGE,
+    "state": _STATE,
+    **dict.fromkeys(("external_id", "client_id", "client_key", "name"), queries.TEXT),
+}
 
 
 @get("/{domain:str}/clients/configs", operation_id="listConfigs", opt={"query": _FILTERS})
@@ -200,14 +220,22 @@ async def list_configs(request: AnyRequest, domain: str, desk: Desk) -> Rendered
         wanted = text(request, parameter)
         if wanted is not None:
             conditions.append(Is(field, wanted))
+    secret = text(request, "client_key")
 
     def shown(page: Page[ConfigView]) -> Reply:
         configs = [config(v) for v in page.items]
         body = ConfigPage(total=page.total, offset=asked.offset, limit=asked.limit or 0, configs=configs)
         return Reply(body=body)
 
-    tenant = TenantId(domain)
-    return await desk.read(request, bootstrap.list_configs, tenant, *conditions, window=asked, reply=shown)
+    return await desk.read(
+        request,
+        bootstrap.list_configs,
+        TenantId(domain),
+        *conditions,
+        device_secret=Secret(secret) if secret else None,
+        window=asked,
+        reply=shown,
+    )
 
 
 def _is_active(state: int | None) -> bool:
@@ -232,10 +260,11 @@ def _nothing(_: object) -> Reply:
 
 @put("/{domain:str}/clients/configs/{client:str}", operation_id="updateConfig")
 async def update_config(
-    request: AnyRequest, domain: str, client: str, data: Update, desk: Desk
+    request: AnyRequest, domain: str, client: str, data: Update, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Change name or content."""
-    change = ConfigChange(name=data.name, content=data.content)
+    name = None if data.name is None else check_name(data.name)
+    change = ConfigChange(name=name, content=_content(data.content, options))
     return await desk.run(request, bootstrap.update_config, TenantId(domain), client, change, reply=_nothing)
 
 

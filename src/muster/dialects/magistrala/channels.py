@@ -1,6 +1,5 @@
 """Channels, and the connections of clients to them (spec A.5)."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from litestar import delete, get, patch, post, put
@@ -9,20 +8,26 @@ from muster.core import access, connections, registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed, NotFound, TenantClosed
 from muster.core.model import Channel, Device, Flow, GroupId, Kind, Status, TenantId
-from muster.core.ports import ANYWHERE, Connected, Is, Page, Tx
+from muster.core.ports import ANYWHERE, Connected, Is, Tx
+from muster.core.rights import own_roles
 from muster.dialects.magistrala import queries, wire
-from muster.dialects.magistrala.clients import UUID, relations
+from muster.dialects.magistrala.clients import UUID, flow, in_group, itself
 from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import text, window
 
-FILTERS = (*queries.LISTED, "client", "group", "connection_type")
+FILTERS: queries.Schemas = {
+    **queries.listed(queries.ENTITY_ORDERS, "name", "id", "group"),
+    **queries.RIGHTS,
+    "user": queries.TEXT,
+    "connection_type": wire.CONNECTION_TYPE,
+}
 
 
 _WORDS = ("bulk", "connect", "disconnect")
 
 
-def draft(data: wire.NewChannel) -> registry.NewChannel:
+def draft(data: wire.NewChannel, options: Options) -> registry.NewChannel:
     """Read a channel to be created; any id is good that is not blank nor a word of the paths (spec A.0)."""
     if data.id in _WORDS:
         raise Malformed("invalid id format provided")
@@ -34,7 +39,7 @@ def draft(data: wire.NewChannel) -> registry.NewChannel:
         route=data.route or None,
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
         group_id=GroupId(data.parent_group_id) if data.parent_group_id else None,
     )
 
@@ -46,10 +51,10 @@ def _created(made: list[Channel]) -> Reply:
 
 @post("/{domain:str}/channels", operation_id="createChannel", status_code=201)
 async def create_channel(
-    request: AnyRequest, domain: str, data: wire.NewChannel, desk: Desk
+    request: AnyRequest, domain: str, data: wire.NewChannel, desk: Desk, options: Options
 ) -> Rendered[wire.ChannelOut]:
     """Create a channel."""
-    new = [draft(data)]
+    new = [draft(data, options)]
     return await desk.run(request, registry.create_channels, TenantId(domain), new, reply=_created)
 
 
@@ -67,53 +72,40 @@ async def create_channels(
         shown = [wire.channel(c) for c in channels]
         return Reply(body=wire.ChannelsMade(total=len(shown), channels=shown))
 
-    new = [draft(each) for each in data]
+    new = [draft(each, options) for each in data]
     return await desk.run(request, registry.create_channels, TenantId(domain), new, reply=made)
 
 
-def _page(request: AnyRequest) -> Callable[[Page[Channel]], Reply]:
-    asked = window(request)
-
-    def shown(page: Page[Channel]) -> Reply:
-        channels = [wire.channel(c) for c in page.items]
-        return Reply(
-            body=wire.ChannelPage(
-                limit=asked.limit or 0, offset=asked.offset, total=page.total, channels=channels
-            )
-        )
-
-    return shown
-
-
-@get("/{domain:str}/channels", operation_id="listChannels", opt={"query": FILTERS})
+@get(
+    "/{domain:str}/channels", operation_id="listChannels", opt={"query": {**FILTERS, "client": queries.TEXT}}
+)
 async def list_channels(request: AnyRequest, domain: str, desk: Desk) -> Rendered[wire.ChannelPage]:
     """List the channels the caller may read."""
-    return await desk.read(
-        request,
-        registry.list_channels,
-        TenantId(domain),
-        *queries.filters(request, "name", "id"),
-        *relations(request, "client"),
-        order=queries.order(request),
-        window=window(request),
-        reply=_page(request),
-    )
+    return await _listed(request, desk, TenantId(domain), text(request, "client"), must_exist=False)
 
 
-async def _of_client(
-    request: AnyRequest, domain: str | None, client: str, desk: Desk
+async def _listed(
+    request: AnyRequest, desk: Desk, domain: TenantId | None, client: str | None, *, must_exist: bool
 ) -> Rendered[wire.ChannelPage]:
-    kind = text(request, "connection_type")
-    related = Connected(client, wire.flow_of([kind]) if kind else Flow.BOTH)
-    conditions = queries.filters(request, "name", "id")
-    order, asked = queries.order(request), window(request)
+    conditions = [*in_group(request), *queries.filters(request, "name", "id")]
+    if client is not None:
+        conditions.append(Connected(client, flow(request)))
+    order, asked, rights = queries.order(request), window(request), queries.rights(request)
 
-    def of_client(tx: Tx, caller: Caller) -> Page[Channel]:
-        tenant = TenantId(domain) if domain is not None else _tenant_of(tx, caller, client)
-        registry.get_device(tx, caller, tenant, client)
-        return registry.list_channels(tx, caller, tenant, related, *conditions, order=order, window=asked)
+    def listed(tx: Tx, caller: Caller) -> Reply:
+        tenant = domain if domain is not None else _tenant_of(tx, caller, client or "")
+        if must_exist and client is not None:
+            registry.get_device(tx, caller, tenant, client)
+        page = registry.list_channels(
+            tx, caller, tenant, *conditions, asked=rights, order=order, window=asked
+        )
+        flows = connections.flows_of(tx, tenant, client) if client else {}
+        roles = own_roles(tx, caller, tenant, Kind.CHANNEL, page.items) if rights else {}
+        shown = [wire.channel(c, flow=flows.get(c.id), role=roles.get(c.id)) for c in page.items]
+        body = wire.ChannelPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, channels=shown)
+        return Reply(body=body)
 
-    return await desk.read(request, of_client, reply=_page(request))
+    return await desk.read(request, listed, reply=itself)
 
 
 def _tenant_of(tx: Tx, caller: Caller, device_id: str) -> TenantId:
@@ -135,7 +127,7 @@ async def list_channels_of_client(
     request: AnyRequest, domain: str, client: str, desk: Desk
 ) -> Rendered[wire.ChannelPage]:
     """List the channels a client is connected to."""
-    return await _of_client(request, domain, client, desk)
+    return await _listed(request, desk, TenantId(domain), client, must_exist=True)
 
 
 @get("/clients/{client:str}/channels", operation_id="listChannelsOfClientAnywhere", opt={"query": FILTERS})
@@ -143,7 +135,7 @@ async def list_channels_of_client_anywhere(
     request: AnyRequest, client: str, desk: Desk
 ) -> Rendered[wire.ChannelPage]:
     """List the channels a client is connected to, without naming the domain (seed)."""
-    return await _of_client(request, None, client, desk)
+    return await _listed(request, desk, None, client, must_exist=True)
 
 
 def _shown(channel: Channel) -> Reply:
@@ -160,7 +152,7 @@ async def get_channel(
 
 @patch("/{domain:str}/channels/{channel:str}", operation_id="updateChannel")
 async def update_channel(
-    request: AnyRequest, domain: str, channel: str, data: wire.Change, desk: Desk
+    request: AnyRequest, domain: str, channel: str, data: wire.Change, desk: Desk, options: Options
 ) -> Rendered[wire.ChannelOut]:
     """Change name or metadata; metadata is replaced as a whole."""
 
@@ -168,7 +160,7 @@ async def update_channel(
         return replace(
             found,
             name=found.name if data.name is None else registry.check_name(data.name),
-            metadata=found.metadata if data.metadata is None else data.metadata,
+            metadata=options.changed_metadata(data.metadata, found.metadata),
         )
 
     return await desk.run(request, registry.update, TenantId(domain), Channel, channel, change, reply=_shown)
@@ -247,21 +239,29 @@ def _clients(ids: list[str] | None) -> list[str]:
     return wanted
 
 
+def _ends(data: wire.Connect, options: Options) -> tuple[list[str], list[str], Flow]:
+    channels = _ids(data.channel_ids, "missing channel id")
+    clients = _ids(data.client_ids, "missing cient id")
+    if len(channels) * len(clients) > options.max_bulk:
+        raise Malformed(f"at most {options.max_bulk} connections at once")
+    return channels, clients, wire.flow_of(data.types or [])
+
+
 @post("/{domain:str}/channels/connect", operation_id="connect", status_code=201)
-async def connect(request: AnyRequest, domain: str, data: wire.Connect, desk: Desk) -> Rendered[None]:
+async def connect(
+    request: AnyRequest, domain: str, data: wire.Connect, desk: Desk, options: Options
+) -> Rendered[None]:
     """Connect each client to each channel, all or nothing."""
-    ends = _ids(data.channel_ids, "missing channel id"), _ids(data.client_ids, "missing cient id")
-    flow = wire.flow_of(data.types or [])
-    args = (TenantId(domain), *ends, flow)
+    args = (TenantId(domain), *_ends(data, options))
     return await desk.run(request, connections.connect, *args, reply=lambda _: Reply(status=201))
 
 
 @post("/{domain:str}/channels/disconnect", operation_id="disconnect", status_code=204)
-async def disconnect(request: AnyRequest, domain: str, data: wire.Connect, desk: Desk) -> Rendered[None]:
+async def disconnect(
+    request: AnyRequest, domain: str, data: wire.Connect, desk: Desk, options: Options
+) -> Rendered[None]:
     """Disconnect each client from each channel; what is not connected stays so."""
-    ends = _ids(data.channel_ids, "missing channel id"), _ids(data.client_ids, "missing cient id")
-    flow = wire.flow_of(data.types or [])
-    args = (TenantId(domain), *ends, flow)
+    args = (TenantId(domain), *_ends(data, options))
     return await desk.run(request, connections.disconnect, *args, reply=lambda _: Reply(status=204))
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from litestar import delete, get, patch, post
 
-from muster.core import registry
+from muster.core import connections, registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed
-from muster.core.model import Device, Flow, GroupId, Secret, Status, TenantId
-from muster.core.ports import Condition, Connected, Is, Page, Tx
+from muster.core.model import Device, Flow, GroupId, Kind, Secret, Status, TenantId
+from muster.core.ports import Condition, Connected, Is, Tx
+from muster.core.rights import own_roles
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
@@ -18,11 +19,16 @@ from muster.web.wire import text, window
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 ORDERS = ("name", "identity", "created_at", "updated_at")
-FILTERS = (*queries.LISTED, "identity", "channel", "group", "connection_type")
+FILTERS: queries.Schemas = {
+    **queries.listed(ORDERS, "name", "id", "identity", "group"),
+    **queries.RIGHTS,
+    "user": queries.TEXT,
+    "connection_type": wire.CONNECTION_TYPE,
+}
 MAX_SECRET = 1024
 
 
-def draft(data: wire.NewClient) -> registry.NewDevice:
+def draft(data: wire.NewClient, options: Options) -> registry.NewDevice:
     """Read a client to be created; Malformed says what is wrong."""
     if data.id and not UUID.fullmatch(data.id):
         raise Malformed("invalid id format provided")
@@ -34,7 +40,7 @@ def draft(data: wire.NewClient) -> registry.NewDevice:
         secret=secret_of(credentials.secret) if credentials.secret else None,
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
         group_id=GroupId(data.parent_group_id) if data.parent_group_id else None,
     )
 
@@ -54,7 +60,7 @@ def drafts(data: list[wire.NewClient], options: Options) -> list[registry.NewDev
         raise Malformed("empty list provided")
     if len(data) > options.max_bulk:
         raise Malformed(f"at most {options.max_bulk} at once")
-    return [draft(each) for each in data]
+    return [draft(each, options) for each in data]
 
 
 def _created(made: list[Device]) -> Reply:
@@ -64,10 +70,11 @@ def _created(made: list[Device]) -> Reply:
 
 @post("/{domain:str}/clients", operation_id="createClient", status_code=201)
 async def create_client(
-    request: AnyRequest, domain: str, data: wire.NewClient, desk: Desk
+    request: AnyRequest, domain: str, data: wire.NewClient, desk: Desk, options: Options
 ) -> Rendered[wire.Client]:
     """Create a client; a secret is made unless one is given."""
-    return await desk.run(request, registry.create_devices, TenantId(domain), [draft(data)], reply=_created)
+    new = [draft(data, options)]
+    return await desk.run(request, registry.create_devices, TenantId(domain), new, reply=_created)
 
 
 @post("/{domain:str}/clients/bulk", operation_id="createClients", status_code=200)
@@ -84,44 +91,22 @@ async def create_clients(
     return await desk.run(request, registry.create_devices, TenantId(domain), new, reply=made)
 
 
-def relations(request: AnyRequest, parameter: str) -> list[Condition]:
-    """Read the filters by connection and group."""
-    conditions: list[Condition] = []
-    other, kind, group = text(request, parameter), text(request, "connection_type"), text(request, "group")
-    if other is not None:
-        conditions.append(Connected(other, wire.flow_of([kind]) if kind else Flow.BOTH))
-    if group is not None:
-        conditions.append(Is("group_id", group))
-    return conditions
+def flow(request: AnyRequest) -> Flow:
+    """Read the filter by kind of connection; both without one."""
+    kind = text(request, "connection_type")
+    return wire.flow_of([kind]) if kind else Flow.BOTH
 
 
-@get("/{domain:str}/clients", operation_id="listClients", opt={"query": FILTERS})
+def in_group(request: AnyRequest) -> list[Condition]:
+    """Read the filter by group."""
+    group = text(request, "group")
+    return [] if group is None else [Is("group_id", group)]
+
+
+@get("/{domain:str}/clients", operation_id="listClients", opt={"query": {**FILTERS, "channel": queries.TEXT}})
 async def list_clients(request: AnyRequest, domain: str, desk: Desk) -> Rendered[wire.ClientPage]:
     """List the clients the caller may read, their secrets with them."""
-    return await _listed(request, TenantId(domain), desk, relations(request, "channel"))
-
-
-async def _listed(
-    request: AnyRequest,
-    tenant: TenantId,
-    desk: Desk,
-    related: list[Condition],
-    of_channel: str | None = None,
-) -> Rendered[wire.ClientPage]:
-    conditions = [*related, *queries.filters(request, "name", "id", "identity")]
-    order, asked = queries.order(request, ORDERS), window(request)
-
-    def listed(tx: Tx, caller: Caller) -> Page[Device]:
-        if of_channel is not None:
-            registry.get_channel(tx, caller, tenant, of_channel)
-        return registry.list_devices(tx, caller, tenant, *conditions, order=order, window=asked)
-
-    def answer(page: Page[Device]) -> Reply:
-        clients = [wire.client(d) for d in page.items]
-        body = wire.ClientPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, clients=clients)
-        return Reply(body=body)
-
-    return await desk.read(request, listed, reply=answer)
+    return await _listed(request, TenantId(domain), desk, text(request, "channel"), must_exist=False)
 
 
 @get(
@@ -133,9 +118,33 @@ async def list_clients_of_channel(
     request: AnyRequest, domain: str, channel: str, desk: Desk
 ) -> Rendered[wire.ClientPage]:
     """List the clients connected to a channel."""
-    kind = text(request, "connection_type")
-    flow = wire.flow_of([kind]) if kind else Flow.BOTH
-    return await _listed(request, TenantId(domain), desk, [Connected(channel, flow)], of_channel=channel)
+    return await _listed(request, TenantId(domain), desk, channel, must_exist=True)
+
+
+async def _listed(
+    request: AnyRequest, tenant: TenantId, desk: Desk, channel: str | None, *, must_exist: bool
+) -> Rendered[wire.ClientPage]:
+    conditions = [*in_group(request), *queries.filters(request, "name", "id", "identity")]
+    if channel is not None:
+        conditions.append(Connected(channel, flow(request)))
+    order, asked, rights = queries.order(request, ORDERS), window(request), queries.rights(request)
+
+    def listed(tx: Tx, caller: Caller) -> Reply:
+        if must_exist and channel is not None:
+            registry.get_channel(tx, caller, tenant, channel)
+        page = registry.list_devices(tx, caller, tenant, *conditions, asked=rights, order=order, window=asked)
+        flows = connections.flows_on(tx, tenant, channel, [d.id for d in page.items]) if channel else {}
+        roles = own_roles(tx, caller, tenant, Kind.DEVICE, page.items) if rights else {}
+        clients = [wire.client(d, flow=flows.get(d.id), role=roles.get(d.id)) for d in page.items]
+        body = wire.ClientPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, clients=clients)
+        return Reply(body=body)
+
+    return await desk.read(request, listed, reply=itself)
+
+
+def itself(reply: Reply) -> Reply:
+    """Answer with what the use case has made already."""
+    return reply
 
 
 def shown(device: Device) -> Reply:
@@ -154,12 +163,12 @@ async def get_client(request: AnyRequest, domain: str, client: str, desk: Desk) 
     return await desk.read(request, registry.get_device, TenantId(domain), client, reply=shown)
 
 
-def _change(data: wire.Change) -> Callable[[Device], Device]:
+def _change(data: wire.Change, options: Options) -> Callable[[Device], Device]:
     def change(device: Device) -> Device:
         return replace(
             device,
             name=device.name if data.name is None else registry.check_name(data.name),
-            metadata=device.metadata if data.metadata is None else data.metadata,
+            metadata=options.changed_metadata(data.metadata, device.metadata),
         )
 
     return change
@@ -167,11 +176,11 @@ def _change(data: wire.Change) -> Callable[[Device], Device]:
 
 @patch("/{domain:str}/clients/{client:str}", operation_id="updateClient")
 async def update_client(
-    request: AnyRequest, domain: str, client: str, data: wire.Change, desk: Desk
+    request: AnyRequest, domain: str, client: str, data: wire.Change, desk: Desk, options: Options
 ) -> Rendered[wire.Client]:
     """Change name or metadata; metadata is replaced as a whole."""
-    tenant = TenantId(domain)
-    return await desk.run(request, registry.update, tenant, Device, client, _change(data), reply=shown)
+    args = (TenantId(domain), Device, client, _change(data, options))
+    return await desk.run(request, registry.update, *args, reply=shown)
 
 
 @patch("/{domain:str}/clients/{client:str}/tags", operation_id="updateClientTags")

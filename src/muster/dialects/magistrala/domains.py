@@ -6,15 +6,18 @@ from dataclasses import replace
 from litestar import get, patch, post
 
 from muster.core import tenancy
+from muster.core.access import Caller
 from muster.core.errors import Malformed
-from muster.core.model import Status, Tenant, TenantId
-from muster.core.ports import Page
-from muster.dialects.magistrala import queries, wire
+from muster.core.model import Kind, Status, Tenant, TenantId
+from muster.core.ports import ANYWHERE, Tx
+from muster.core.rights import own_roles, tenants_with
+from muster.dialects.magistrala import queries, users, wire
+from muster.dialects.magistrala.clients import UUID, itself
+from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import window
 
 _ALIAS = re.compile(r"[^\s/]{1,254}")
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _alias(alias: str | None) -> str:
@@ -46,9 +49,11 @@ def _created(tenant: Tenant) -> Reply:
 
 
 @post("/domains", operation_id="createDomain", status_code=201)
-async def create_domain(request: AnyRequest, data: wire.NewDomain, desk: Desk) -> Rendered[wire.Domain]:
+async def create_domain(
+    request: AnyRequest, data: wire.NewDomain, desk: Desk, options: Options
+) -> Rendered[wire.Domain]:
     """Create a domain; its creator becomes its first admin."""
-    if data.id and not _ID.fullmatch(data.id):
+    if data.id and not UUID.fullmatch(data.id):
         raise Malformed("invalid id format provided")
     new = tenancy.NewTenant(
         id=TenantId(data.id) if data.id else None,
@@ -56,29 +61,29 @@ async def create_domain(request: AnyRequest, data: wire.NewDomain, desk: Desk) -
         alias=_alias(data.alias or data.route),
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
     )
     return await desk.run(request, tenancy.create_tenant, new, reply=_created)
 
 
-@get("/domains", operation_id="listDomains", opt={"query": queries.LISTED})
-async def list_domains(request: AnyRequest, desk: Desk) -> Rendered[wire.DomainPage]:
-    """List the caller's domains; an admin sees all."""
-    asked = window(request)
+_QUERY = {**queries.listed(queries.ENTITY_ORDERS, "name", "id", "alias"), **queries.RIGHTS}
 
-    def shown(page: Page[Tenant]) -> Reply:
-        domains = [wire.domain(t) for t in page.items]
+
+@get("/domains", operation_id="listDomains", opt={"query": _QUERY})
+async def list_domains(request: AnyRequest, desk: Desk) -> Rendered[wire.DomainPage]:
+    """List the caller's domains, each with the caller's role; an admin sees all."""
+    asked, conditions = window(request), queries.filters(request, "name", "id", "alias")
+    order, rights = queries.order(request), queries.rights(request)
+
+    def listed(tx: Tx, caller: Caller) -> Reply:
+        narrow = tenants_with(tx, caller, rights)
+        page = tenancy.list_tenants(tx, caller, *narrow, *conditions, order=order, window=asked)
+        roles = own_roles(tx, caller, ANYWHERE, Kind.TENANT, page.items)
+        domains = [wire.domain(tenant, roles.get(tenant.id)) for tenant in page.items]
         body = wire.DomainPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, domains=domains)
         return Reply(body=body)
 
-    return await desk.read(
-        request,
-        tenancy.list_tenants,
-        *queries.filters(request, "name", "id", "alias"),
-        order=queries.order(request),
-        window=asked,
-        reply=shown,
-    )
+    return await desk.read(request, listed, reply=itself)
 
 
 @get("/domains/{domain:str}", operation_id="getDomain")
@@ -89,7 +94,7 @@ async def get_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendered[w
 
 @patch("/domains/{domain:str}", operation_id="updateDomain")
 async def update_domain(
-    request: AnyRequest, domain: str, data: wire.DomainChange, desk: Desk
+    request: AnyRequest, domain: str, data: wire.DomainChange, desk: Desk, options: Options
 ) -> Rendered[wire.Domain]:
     """Change name, metadata, tags or alias; what is absent stays."""
 
@@ -99,7 +104,7 @@ async def update_domain(
             name=tenant.name if data.name is None else _name(data.name),
             alias=tenant.alias if data.alias is None else _alias(data.alias),
             tags=tenant.tags if data.tags is None else tuple(data.tags),
-            metadata=tenant.metadata if data.metadata is None else data.metadata,
+            metadata=options.changed_metadata(data.metadata, tenant.metadata),
         )
 
     return await desk.run(request, tenancy.update_tenant, TenantId(domain), change, reply=_shown)
@@ -126,6 +131,23 @@ async def freeze_domain(request: AnyRequest, domain: str, desk: Desk) -> Rendere
     return await desk.run(request, tenancy.set_tenant_status, tenant, Status.FROZEN, reply=_nothing)
 
 
+_USERS = queries.listed(users.ORDERS, "id", *users.NAMES)
+
+
+@get("/{domain:str}/users", operation_id="listDomainUsers", opt={"query": _USERS})
+async def list_users(request: AnyRequest, domain: str, desk: Desk) -> Rendered[wire.UserPage]:
+    """List the users who hold any role in a domain, for those who may see members."""
+    return await desk.read(
+        request,
+        tenancy.list_members,
+        TenantId(domain),
+        *queries.filters(request, "id", **users.NAMES),
+        order=queries.order(request, users.ORDERS, is_strict=True),
+        window=window(request),
+        reply=users.page(request, wire.reduced_user),
+    )
+
+
 HANDLERS = [
     create_domain,
     list_domains,
@@ -134,4 +156,5 @@ HANDLERS = [
     enable_domain,
     disable_domain,
     freeze_domain,
+    list_users,
 ]

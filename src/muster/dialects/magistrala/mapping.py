@@ -3,20 +3,19 @@
 import msgspec
 from litestar import delete, get, post
 
-from muster.core import access, provision, tenancy
+from muster.core import access, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
 from muster.core.ports import Tx
-from muster.core.provision import Plan, Provisioned, Removed
+from muster.core.provision import Plan, Provisioned
+from muster.core.unprovision import Removed
 from muster.dialects.magistrala import wire
+from muster.dialects.magistrala.bootstrap import MAX_EXTERNAL
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import flag
-
-MAX_EXTERNAL = 1024
-"""Bytes of an external id or key."""
 
 
 class Mapping(wire.In, kw_only=True):
@@ -84,7 +83,7 @@ class Unmapped(msgspec.Struct, kw_only=True):
     kept: dict[str, str]
 
 
-def read(data: Mapping) -> provision.Request:
+def read(data: Mapping, options: Options) -> provision.Request:
     """Read the request; Malformed with upstream's texts."""
     if not data.external_id:
         raise Malformed("missing entity id")
@@ -98,7 +97,7 @@ def read(data: Mapping) -> provision.Request:
         external_id=data.external_id,
         external_key=Secret(data.external_key),
         name=data.name or "",
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
     )
 
 
@@ -153,6 +152,9 @@ def _planned(plan: Plan) -> Reply:
     return Reply(body=body)
 
 
+_FLAG = {"type": "boolean", "default": False}
+
+
 async def _caller(request: AnyRequest, options: Options) -> Evidence | None:
     """Give who calls when the header does not say: the configured key or user (spec C.3)."""
     if auth.has_token(request):
@@ -181,13 +183,13 @@ def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked
 async def _post(
     request: AnyRequest, domain: str | None, data: Mapping, desk: Desk, options: Options
 ) -> Rendered[Mapped]:
-    asked, known = read(data), await _caller(request, options)
+    asked, known = read(data, options), await _caller(request, options)
     if flag(request, "dry_run"):
         return await desk.read(request, _preview, domain, options, asked, evidence=known, reply=_planned)
     return await desk.run(request, _provision, domain, options, asked, evidence=known, reply=_mapped)
 
 
-_MAPPING = {"content_type": "exact", "query": ("dry_run",), "token": "optional"}
+_MAPPING = {"content_type": "exact", "query": {"dry_run": _FLAG}, "token": "optional"}
 
 
 @post("/mapping", operation_id="provision", status_code=201, opt=_MAPPING)
@@ -236,7 +238,7 @@ def _removed(removed: Removed) -> Reply:
     "/{domain:str}/mapping/{external_id:path}",
     operation_id="unprovision",
     status_code=200,
-    opt={"query": ("force",)},
+    opt={"query": {"force": _FLAG}},
 )
 async def delete_mapping(
     request: AnyRequest, domain: str, external_id: str, desk: Desk
@@ -244,7 +246,7 @@ async def delete_mapping(
     """Delete exactly what a mapping made; what was changed or shared since stays unless `force=true`."""
     args = (TenantId(domain), external_id.removeprefix("/"))
     is_forced = bool(flag(request, "force"))
-    return await desk.run(request, provision.unprovision, *args, is_forced=is_forced, reply=_removed)
+    return await desk.run(request, unprovision.unprovision, *args, is_forced=is_forced, reply=_removed)
 
 
 HANDLERS = [post_mapping, post_mapping_in, get_mapping, get_mapping_in, delete_mapping]

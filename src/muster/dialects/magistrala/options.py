@@ -4,10 +4,14 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from muster.core.access import Evidence
+from muster.core.errors import Malformed
 from muster.core.layout import Layout
-from muster.core.model import TenantId
+from muster.core.model import Json, Metadata, TenantId
 from muster.core.throttle import Throttle
+from muster.web.mail import Mail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,14 +23,38 @@ class Options:
     provisioner: Callable[[], Awaitable[Evidence | None]]
     """Who calls `/mapping` when the request does not say: the configured key or user (spec C.3)."""
     throttle: Throttle
+    recoveries: Throttle
+    """How often a recovery of a password may be asked for, per email and per source."""
     domain_id: TenantId | None = None
     """The tenant of requests that name none; None: the caller's own."""
     self_register: bool = True
-    password: re.Pattern[str] = re.compile(r"^.{8,}$", re.DOTALL)
+    password: re.Pattern[str] = re.compile(".{8,}", re.DOTALL)
+    """What a password must match as a whole."""
     access_lifetime: int = 3600
     refresh_lifetime: int = 24 * 3600
     bootstrap_seal: Callable[[bytes], bytes] | None = None
     """Seals a reply of the secure bootstrap (spec A.9); None: no key is configured, the route is closed."""
     bootstrap_open: Callable[[str], str] | None = None
     """Opens the key of a secure bootstrap request; raises Forbidden for what it cannot open."""
-    max_bulk: int = 10_000
+    max_bulk: int = 100_000
+    """The most entities, or connections, of one request."""
+    max_metadata: int = 64 * 1024
+    """Bytes of one entity's metadata as JSON."""
+    max_content: int = 2 * 1024 * 1024
+    """Bytes of the content of a bootstrap configuration."""
+    recovery_lifetime: int = 3600
+    """Seconds a recovery token is good for."""
+    public_url: str = ""
+    """Where users reach the API, for links."""
+    send_mail: Callable[[Mail], Awaitable[None]] | None = None
+    """Delivers a mail, or raises Unavailable; None: no mail server is configured."""
+
+    def metadata(self, given: dict[str, Json] | None) -> dict[str, Json]:
+        """Give the metadata, empty if absent. Malformed when it is too large."""
+        if given and len(msgspec.json.encode(given)) > self.max_metadata:
+            raise Malformed(f"metadata takes more than {self.max_metadata} bytes")
+        return given or {}
+
+    def changed_metadata(self, given: dict[str, Json] | None, old: Metadata) -> Metadata:
+        """Give the metadata that takes the place of the old, or the old if none is given."""
+        return old if given is None else self.metadata(given)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from muster.core import bootstrap, invitations, keys
 from muster.core import errors as core
 from muster.web import errors as web
 from muster.web.desk import Reply
@@ -12,6 +13,10 @@ class Problem(msgspec.Struct, kw_only=True):
 
     error: str
     message: str
+
+
+class BadLogin(core.Unauthenticated):
+    """The username or the password is wrong."""
 
 
 REQUEST = "something went wrong with the request"
@@ -35,12 +40,20 @@ SAID: dict[type[Exception], tuple[int, str]] = {
     core.LimitReached: (403, "limit reached"),
     core.TooMany: (429, "too many failed attempts"),
     core.Unavailable: (503, "service unavailable"),
+    bootstrap.UnknownExternalId: (404, "failed to read bootstrap configuration"),
+    bootstrap.WrongExternalKey: (403, "failed to get bootstrap configuration for given external key"),
+    invitations.AlreadyAccepted: (409, "invitation already accepted"),
+    invitations.AlreadyRejected: (409, "invitation already rejected"),
+    keys.KeyRefused: (401, "unsupported content token type"),
+    BadLogin: (401, "invalid user id or secret"),
     web.MissingToken: (401, "missing or invalid bearer user token"),
     web.NoRoute: (404, "entity not found"),
     web.WrongMethod: (405, "method not allowed"),
     web.Broken: (500, "internal server error"),
 }
 _TEXTS = {core.Unsupported: "unsupported content type"}
+_QUIET = frozenset({core.Unauthenticated, core.TenantClosed, web.MissingToken, web.NoRoute, web.Broken})
+"""Where upstream leaves `error` empty, and where more words would tell who exists."""
 
 
 def problem(error: Exception) -> Reply:
@@ -58,12 +71,7 @@ def problem(error: Exception) -> Reply:
 def _reason(kind: type[Exception], error: Exception) -> str:
     if kind in _TEXTS:
         return _TEXTS[kind]
-    if status_is_quiet(kind) or not isinstance(error, core.MusterError):
+    if kind in _QUIET or not isinstance(error, core.MusterError):
         return ""
     said = error.message
     return "" if said == (type(error).__doc__ or "").strip() else said
-
-
-def status_is_quiet(kind: type[Exception]) -> bool:
-    """Say whether upstream leaves `error` empty: wherever more words would tell who exists."""
-    return kind in (core.Unauthenticated, core.TenantClosed, web.MissingToken, web.NoRoute, web.Broken)

@@ -2,14 +2,34 @@
 
 from typing import Any
 
-from muster.dialects.magistrala import bootstrap, channels, clients, domains, mapping, sets, users
+from muster.dialects.magistrala import (
+    bootstrap,
+    channels,
+    clients,
+    domains,
+    groups,
+    invitations,
+    journal,
+    keys,
+    mapping,
+    recovery,
+    roles,
+    sets,
+    users,
+)
 
 HANDLERS: list[Any] = [
     *users.HANDLERS,
+    *recovery.HANDLERS,
+    *keys.HANDLERS,
     *domains.HANDLERS,
+    *invitations.HANDLERS,
+    *roles.HANDLERS,
     *clients.HANDLERS,
     *channels.HANDLERS,
     *sets.HANDLERS,
+    *groups.HANDLERS,
+    *journal.HANDLERS,
     *bootstrap.HANDLERS,
     *mapping.HANDLERS,
 ]

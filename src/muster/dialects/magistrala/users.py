@@ -4,15 +4,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from litestar import delete, get, patch, post, put
+from litestar import delete, get, patch, post
 
 from muster.core import tenancy
-from muster.core.access import Caller, Evidence, UserToken, authenticate
-from muster.core.errors import Malformed, Unauthenticated
+from muster.core.access import Caller, authenticate
+from muster.core.errors import Malformed
 from muster.core.model import Status, User
 from muster.core.ports import Condition, Has, Page, Tx
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
+from muster.dialects.magistrala.problems import BadLogin
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import text, window
@@ -21,7 +22,16 @@ ISSUER = "supermq.auth"
 ACCESS, REFRESH, RECOVERY = 0, 1, 2
 ORDERS = ("username", "first_name", "last_name", "email", "created_at", "updated_at")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
-_NAMES = {"username": "username", "email": "email", "first_name": "first_name", "last_name": "last_name"}
+_SEARCH = {
+    **queries.PAGE,
+    "username": {"type": "string", "minLength": 3},
+    "first_name": queries.TEXT,
+    "last_name": queries.TEXT,
+    "id": {"type": "string", "minLength": 3},
+    "order": {"type": "string", "enum": [*ORDERS]},
+    "dir": queries.BOTH_WAYS,
+}
+NAMES = {"username": "username", "email": "email", "first_name": "first_name", "last_name": "last_name"}
 
 
 # --- becoming a user -----------------------------------------------------------------------------------
@@ -49,17 +59,17 @@ async def _draft(data: wire.NewUser, desk: Desk, options: Options) -> tenancy.Ne
         raise Malformed("missing first name")
     if not data.last_name:
         raise Malformed("missing last name")
-    username, email = _username(credentials.username), _email(data.email)
+    username, email = _username(credentials.username), email_of(data.email)
     return tenancy.NewUser(
         username=username,
         email=email,
-        password=await desk.passwords.hash(_password(credentials.secret, options)),
+        password=await desk.passwords.hash(password(credentials.secret, options)),
         first_name=_name(data.first_name),
         last_name=_name(data.last_name),
         is_admin=_is_admin(data.role),
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
         picture=data.profile_picture or "",
     )
 
@@ -79,7 +89,7 @@ def _username(name: str | None) -> str:
     return name
 
 
-def _email(email: str | None) -> str:
+def email_of(email: str | None) -> str:
     if not email:
         raise Malformed("missing email")
     if not _EMAIL.fullmatch(email):
@@ -87,10 +97,10 @@ def _email(email: str | None) -> str:
     return email.lower()
 
 
-def _password(plain: str | None, options: Options) -> str:
+def password(plain: str | None, options: Options) -> str:
     if not plain:
         raise Malformed("missing password")
-    if not options.password.search(plain) or len(plain.encode()) > 1024:
+    if not options.password.fullmatch(plain) or len(plain.encode()) > 1024:
         raise Malformed("password does not meet the requirements")
     return plain
 
@@ -126,7 +136,7 @@ async def _verified(request: AnyRequest, desk: Desk, options: Options, name: str
     is_right = await desk.passwords.verify(user.password if user is not None else None, plain)
     if user is None or not is_right or user.status is not Status.ENABLED:
         options.throttle.failed(key, desk.clock())
-        raise Unauthenticated("invalid user id or secret")
+        raise BadLogin
     return user
 
 
@@ -184,31 +194,30 @@ async def get_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wi
     return await desk.read(request, _seen, user_id, reply=lambda shown: Reply(body=shown))
 
 
-def _page(request: AnyRequest, show: Callable[[User], wire.UserOut]) -> Callable[[Page[User]], Reply]:
+def page(request: AnyRequest, show: Callable[[User], wire.UserOut]) -> Callable[[Page[User]], Reply]:
+    """Answer with a window of users, each shown as *show* does."""
     asked = window(request)
 
-    def shown(page: Page[User]) -> Reply:
-        users = [show(u) for u in page.items]
-        body = wire.UserPage(limit=asked.limit or 0, offset=asked.offset, total=page.total, users=users)
+    def shown(found: Page[User]) -> Reply:
+        users = [show(u) for u in found.items]
+        body = wire.UserPage(limit=asked.limit or 0, offset=asked.offset, total=found.total, users=users)
         return Reply(body=body)
 
     return shown
 
 
-@get("/users", operation_id="listUsers", opt={"query": (*queries.LISTED, *_NAMES)})
+@get("/users", operation_id="listUsers", opt={"query": queries.listed(ORDERS, "id", *NAMES)})
 async def list_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]:
     """List users; admins only."""
-    conditions = queries.filters(request, "id", **_NAMES)
+    conditions = queries.filters(request, "id", **NAMES)
     order = queries.order(request, ORDERS, is_strict=True)
     asked = window(request)
     return await desk.read(
-        request, tenancy.list_users, *conditions, order=order, window=asked, reply=_page(request, wire.user)
+        request, tenancy.list_users, *conditions, order=order, window=asked, reply=page(request, wire.user)
     )
 
 
-@get(
-    "/users/search", operation_id="searchUsers", opt={"query": (*queries.PAGE, *_NAMES, "id", "order", "dir")}
-)
+@get("/users/search", operation_id="searchUsers", opt={"query": _SEARCH})
 async def search_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]:
     """Find users by parts of their names."""
     conditions: list[Condition] = []
@@ -227,7 +236,7 @@ async def search_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPag
         *conditions,
         order=queries.order(request, ORDERS, is_strict=True),
         window=window(request),
-        reply=_page(request, wire.reduced_user),
+        reply=page(request, wire.reduced_user),
     )
 
 
@@ -239,13 +248,13 @@ async def update_secret(
     request: AnyRequest, data: wire.SecretChange, desk: Desk, options: Options
 ) -> Rendered[wire.UserOut]:
     """Change the caller's password; all of the caller's tokens end."""
-    if not data.old_secret:
+    if not data.old_secret or not data.new_secret:
         raise Malformed("missing secret")
     evidence = auth.evidence(request, desk.tokens, desk.clock)
-    fresh = await desk.passwords.hash(_password(data.new_secret, options))
+    fresh = await desk.passwords.hash(password(data.new_secret, options))
     user = (await desk.store.read(authenticate, evidence)).user
     if not await desk.passwords.verify(user.password, data.old_secret):
-        raise Unauthenticated("invalid user id or secret")
+        raise BadLogin
     return await desk.run(request, tenancy.set_password, old=user.password, new=fresh, reply=_shown)
 
 
@@ -257,7 +266,7 @@ async def _update(
 
 @patch("/users/{user_id:str}", operation_id="updateUser")
 async def update_user(
-    request: AnyRequest, user_id: str, data: wire.UserChange, desk: Desk
+    request: AnyRequest, user_id: str, data: wire.UserChange, desk: Desk, options: Options
 ) -> Rendered[wire.UserOut]:
     """Change names or metadata; what is absent stays."""
 
@@ -266,7 +275,7 @@ async def update_user(
             user,
             first_name=_name(data.first_name) if data.first_name else user.first_name,
             last_name=_name(data.last_name) if data.last_name else user.last_name,
-            metadata=user.metadata if data.metadata is None else data.metadata,
+            metadata=options.changed_metadata(data.metadata, user.metadata),
         )
 
     return await _update(request, desk, user_id, change)
@@ -305,7 +314,7 @@ async def update_email(
     request: AnyRequest, user_id: str, data: wire.Email, desk: Desk
 ) -> Rendered[wire.UserOut]:
     """Change the email."""
-    email = _email(data.email)
+    email = email_of(data.email)
     return await _update(request, desk, user_id, lambda user: replace(user, email=email))
 
 
@@ -338,34 +347,6 @@ async def delete_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered
     return await desk.run(request, tenancy.delete_user, user_id, reply=lambda _: Reply(status=204))
 
 
-@put("/password/reset", operation_id="resetPassword", status_code=201, opt={"public": True})
-async def reset_password(
-    request: AnyRequest, data: wire.Reset, desk: Desk, options: Options
-) -> Rendered[wire.Message]:
-    """Set a new password with a recovery token, in the header or the body."""
-    plain = _password(data.password, options)
-    if plain != data.confirm_password:
-        raise Malformed("passwords do not match")
-    recovery = frozenset({RECOVERY})
-    evidence: Evidence
-    if data.token:
-        claims = desk.tokens.verify(data.token, desk.clock() // 1_000_000)
-        evidence = auth.of_claims(claims, recovery)
-    else:
-        evidence = auth.evidence(request, desk.tokens, desk.clock, kinds=recovery)
-    if not isinstance(evidence, UserToken):
-        raise Unauthenticated
-    fresh = await desk.passwords.hash(plain)
-    return await desk.run_open(
-        request,
-        tenancy.reset_password,
-        evidence.user_id,
-        evidence.epoch,
-        new=fresh,
-        reply=lambda _: Reply(status=201, body=wire.Message()),
-    )
-
-
 HANDLERS = [
     create_user,
     issue_token,
@@ -384,5 +365,4 @@ HANDLERS = [
     enable_user,
     disable_user,
     delete_user,
-    reset_password,
 ]
