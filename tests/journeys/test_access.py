@@ -18,9 +18,6 @@ from muster.settings import load
 from tests.journeys.access_world import Callers, World, callers, member_without_rights, send
 from tests.journeys.server import Server
 
-EMPTY_LISTS = re.compile(
-    r"^(list|search|getProfile|get(Layout|Available))|^(createUser|createDomain|refresh|provision$|bootstrap)"
-)
 ANYBODY = {
     # What is one's own, or is there for everybody who is somebody.
     "getProfile",
@@ -29,7 +26,8 @@ ANYBODY = {
     "createDomain",
     "getUser",
     "listInvitations",
-    "createKey",
+    "issueKey",
+    "listDomainActionsOfAny",
     "createPat",
     "listPats",
     "provision",
@@ -45,6 +43,8 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
     clients = {"client_ids": [ids["spare"]], "types": ["publish"]}
     members, actions = {"members": [ids["user"]]}, {"actions": ["read"]}
     mark = ids["mark"]
+    entry = {"entity_type": "clients", "domain_id": ids["domain"], "operation": "read", "entity_id": "*"}
+    scope = {"scopes": [entry]}
     return {
         "createDomain": {"name": "d", "alias": f"d-{mark}"},
         "updateDomain": {"name": "d2"},
@@ -82,21 +82,32 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "createGroup": {"name": "g"},
         "updateGroup": {"name": "g2"},
         "setGroupParent": {"parent_id": ids["child"]},
-        "addGroupChildren": {"children_ids": [ids["child"]]},
-        "removeGroupChildren": {"children_ids": [ids["child"]]},
-        "createInvitation": {"invitee_user_id": ids["user"], "role_id": ids["role of domains"]},
+        "updateGroupTags": {"tags": ["a"]},
+        "addChildren": {"children_ids": [ids["child"]]},
+        "removeChildren": {"children_ids": [ids["child"]]},
+        "invite": {"invitee_user_id": ids["user"], "role_id": ids["role of domains"]},
         "acceptInvitation": {"domain_id": ids["domain"]},
         "rejectInvitation": {"domain_id": ids["domain"]},
-        "createKey": {"type": 3, "duration": 60},
+        "issueKey": {"type": 3, "duration": 60},
+        "updatePatName": {"name": "other"},
+        "updatePatDescription": {"description": "other"},
+        "addPatScope": scope,
+        "removePatScope": scope,
+        "resetPat": {"duration": "1h"},
+        "connectAll": [connect],
         "createPat": {"name": f"p-{mark}", "duration": "1h"},
         "createRole": {"role_name": f"r-{mark}"},
         "updateRole": {"name": f"r2-{mark}"},
         "addRoleActions": actions,
-        "deleteRoleActions": actions,
+        "removeRoleActions": actions,
         "addRoleMembers": members,
-        "deleteRoleMembers": members,
+        "removeRoleMembers": members,
         "removeMembers": {"member_ids": [ids["user"]]},
     }
+
+
+QUERY = {"searchUsers": "?username=alice"}
+"""What an operation cannot do without."""
 
 
 class Operation:
@@ -111,13 +122,20 @@ class Operation:
 
     def path(self, ids: dict[str, str]) -> str:
         kind = re.match(r"/(?:\{domain\}/)?(domains|clients|channels|groups)/", self.template)
-        role = ids.get(f"role of {kind[1]}", "") if kind else ""
-        return re.sub(r"\{(\w+)\}", lambda m: role if m[1].startswith("role") else ids[m[1]], self.template)
+        named = {
+            **ids,
+            "role": ids.get(f"role of {kind[1]}", "") if kind else "",
+            "key": ids["key_id"],
+            "pat": ids["pat_id"],
+            "entity_type": "client",
+            "entity_id": ids["client"],
+        }
+        return re.sub(r"\{(\w+)\}", lambda m: named[m[1]], self.template) + QUERY.get(self.id, "")
 
     def body(self, ids: dict[str, str]) -> Any:
         known = bodies(ids)
-        base = re.sub(r"(Of)?(Domain|Client|Channel|Group)s?$", "", self.id)
-        return known.get(self.id, known.get(base)) if self.takes_body else None
+        of_any = re.sub(r"(Domain|Client|Channel|Group)(?=Role|Members)", "", self.id)
+        return known.get(self.id, known.get(of_any)) if self.takes_body else None
 
 
 @pytest.fixture(scope="module")
@@ -217,23 +235,21 @@ def test_a_member_without_rights_sees_and_does_nothing(
 
 def is_harmless(operation: Operation, answer: httpx.Response) -> bool:
     """An empty list, the domain's own card, or what says nothing about anybody."""
-    if operation.id in ("getDomain", "getLayoutContentInDomain") or operation.id.startswith(
-        "availableActions"
-    ):
+    if operation.id in ("getDomain", "getLayoutContentInDomain"):
         return True
     said = answer.json()
-    return isinstance(said, dict) and said.get("total") == 0
+    return isinstance(said, dict) and (said.get("total") == 0 or said.keys() == {"available_actions"})
 
 
 def test_the_owner_may_do_everything(server: Server, who: Callers, operations: list[Operation]) -> None:
     """Each operation really works for whom it is meant: the matrix has no cell that is closed to all."""
-    wrong = {}
+    wrong, looked_at = {}, make_world(server, who)
     for operation in operations:
         if operation.is_public or operation.id in SECOND_TOKEN or operation.id in ADMINS_ONLY:
             continue
         if "{user_id}" in operation.template or operation.id in ONES_OWN:
             continue  # changes the caller itself: told as stories in other tests
-        world = make_world(server, who)
+        world = looked_at if operation.method == "GET" else make_world(server, who)
         headers = who.headers["owner"]
         answer = send(server, operation.method, operation.path(world.ids), headers, operation.body(world.ids))
         if answer.status_code >= 400 and (operation.id, answer.status_code) not in STATE:
@@ -241,7 +257,7 @@ def test_the_owner_may_do_everything(server: Server, who: Callers, operations: l
     assert {} == wrong
 
 
-ADMINS_ONLY = {"listUsers", "freezeDomain"}
+ADMINS_ONLY = {"listUsers", "freezeDomain", "listUserJournal"}
 ONES_OWN = {"updateUserSecret", "acceptInvitation", "rejectInvitation"}
 STATE = {
     ("enableClient", 409),

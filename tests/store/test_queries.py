@@ -212,8 +212,8 @@ async def test_active(store: AnyStore):
         assert found.total == len(found.items)
         return sorted(one.device_id for one in found.items)
 
-    assert await active(True) == ["d1", "d4"]
-    assert await active(False) == ["d2", "d3"]
+    assert await active(True) == ["d1"]
+    assert await active(False) == ["d2", "d3", "d4"]
 
 
 async def test_visible(store: AnyStore):
@@ -242,7 +242,7 @@ async def test_visible(store: AnyStore):
         )
     )
     mine = VisibleTo("me", ("read", "device_read"))
-    expected = ["in low", "mine", "shared"]
+    expected = ["in low", "in own", "mine", "shared"]
     assert await ids(store, m.Device, T1, mine) == expected
     assert await ids(store, m.Device, ANYWHERE, mine) == expected
     assert await ids(store, m.Device, T1, mine, Is("status", m.Status.ENABLED), order=Order()) == expected

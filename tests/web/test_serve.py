@@ -133,11 +133,18 @@ async def test_a_slow_head_is_given_up(door: Door):
         assert client._transport._pool.connections == connections
 
 
-async def test_an_upgrade_is_answered_as_if_nothing_was_asked(door: Door):
-    """There are no web sockets here."""
-    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x"}
+async def test_a_websocket_is_declined_where_there_is_no_door_for_it(door: Door):
+    """An app made without one opens none, whether the handshake is good or not."""
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
     async with serving(door.app) as running, httpx.AsyncClient(base_url=running.url()) as client:
-        assert (await client.get("/things/7", headers=headers)).status_code == 200
+        assert (await client.get("/things/7", headers=headers)).status_code == 403
+        headers["Sec-WebSocket-Key"] = "x"
+        assert (await client.get("/things/7", headers=headers)).status_code == 400
 
 
 # --- TLS -----------------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def _members(data: Members) -> tuple[list[str], str]:
 
 
 def _role(tx: Tx, caller: Caller, target: Target) -> str | None:
-    known = roles.list_roles(tx, caller, target, Window(limit=None)).items
+    known = roles.list_roles(tx, caller, target, window=Window(limit=None)).items
     return next((view.role.id for view in known if view.role.name == MEMBER), None)
 
 

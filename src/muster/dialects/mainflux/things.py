@@ -170,7 +170,7 @@ def _share(tx: Tx, caller: Caller, thing: str, users: list[str], policies: list[
     """Let the users do that to the thing: they hold a role on it, one for each set of policies."""
     target = Target(tenant_id=tenant_of(tx, caller, Device, thing), kind=Kind.DEVICE, id=thing)
     name = f"shared: {', '.join(policies)}"
-    known = roles.list_roles(tx, caller, target, Window(limit=None)).items
+    known = roles.list_roles(tx, caller, target, window=Window(limit=None)).items
     role = next((view.role for view in known if view.role.name == name), None)
     if role is not None:
         roles.add_members(tx, caller, target, role.id, users)
