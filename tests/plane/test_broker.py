@@ -212,7 +212,7 @@ def test_more_connections_than_the_limit_are_refused(tmp_path: Path, when_done: 
         with pytest.raises((Refused, ConnectionError, TimeoutError)):
             station.connect(devices[2])
         first.close()
-        assert station.eventually(lambda: not station.plane.sessions.live("t1/crowd-0"))
+        assert station.eventually(lambda: not station.plane.live.of("t1/crowd-0"))
         station.connect(devices[2]).close()
 
 

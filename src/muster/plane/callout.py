@@ -20,6 +20,7 @@ from muster.core.messaging import Reason, Refusal, Rights
 from muster.core.model import DeviceId, Secret, TenantId
 from muster.plane.admitted import Admitted, admitted
 from muster.plane.config import ANSWER_BYTES, DEVICES
+from muster.plane.cut import CUT, is_meant, read_cut
 from muster.plane.keys import Signer, is_signed, server_key, split_token
 from muster.plane.link import Link
 from muster.plane.meters import Meters
@@ -120,8 +121,18 @@ class Callout:
         self._expect = expect
         self._now = now
         self._servers: dict[str, Ed25519PublicKey] = {}
-        self._claimed: OrderedDict[str, str] = OrderedDict()
+        self._claimed: OrderedDict[str, set[str]] = OrderedDict()
+        """The client ids known to be a session's, by session; the latest used last."""
+        link.on_message(CUT, self._forget)
         link.on_message(_QUESTION, self._take, queue="muster")
+
+    async def _forget(self, message: Msg) -> None:
+        """What is remembered of a device may be wrong once its rights have changed."""
+        name = read_cut(message.data)
+        if name.endswith("/"):
+            for session in [s for s in self._claimed if is_meant(s, name)]:
+                del self._claimed[session]
+        self._claimed.pop(name, None)
 
     async def _take(self, message: Msg) -> None:
         self._link.spawn(self._answer(message.data, message.reply))
@@ -191,8 +202,8 @@ class Callout:
 
     async def _may_use(self, client_id: str, rights: Rights) -> bool:
         """Say whether the client id is the device's; the broker would hand it the session that has it now."""
-        if self._claimed.get(client_id) == rights.session:
-            self._claimed.move_to_end(client_id)
+        if client_id in self._claimed.get(rights.session, ()):
+            self._claimed.move_to_end(rights.session)
             return True
         is_made_up = looks_made_up(client_id)
         if is_made_up and self._owner_of(client_id) not in {None, rights.session}:
@@ -202,7 +213,7 @@ class Callout:
         if not await self._claim(client_id, rights.tenant_id, rights.device_id, keep=not is_made_up):
             return False
         if not is_made_up:
-            self._claimed[client_id] = rights.session
+            self._claimed.setdefault(rights.session, set()).add(client_id)
             if len(self._claimed) > _REMEMBERED:
                 self._claimed.popitem(last=False)
         return True

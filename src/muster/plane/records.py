@@ -43,6 +43,7 @@ class Records:
         """Prepare. *link* is of the DEVICES account."""
         self._link = link
         self._records: dict[str, Record] = {}
+        self._kept: set[str] = set()
         self._changed_ids: set[str] = set()
         self.is_loaded = asyncio.Event()
         self._watchers: list[Callable[[str, Mapping[str, int]], None]] = []
@@ -53,10 +54,14 @@ class Records:
         """Have each change told: the client id and what it subscribes now, by subject."""
         self._watchers.append(tell)
 
+    @property
+    def are_any_kept(self) -> bool:
+        """Whether the broker keeps any session at all beyond its connection."""
+        return bool(self._kept)
+
     def is_kept(self, client_id: str) -> bool:
         """Say whether the broker keeps the session when its connection ends."""
-        record = self._records.get(client_id)
-        return record is not None and not record.clean
+        return client_id in self._kept
 
     def is_within(self, client_id: str, rights: Rights) -> bool:
         """Say whether everything that the broker stores up for the session is the device's to read."""
@@ -81,11 +86,16 @@ class Records:
             self._forget(record.id)
             return record.id
         self._records[record.id] = record
+        if record.clean:
+            self._kept.discard(record.id)
+        else:
+            self._kept.add(record.id)
         for tell in self._watchers:
             tell(record.id, record.subs)
         return record.id
 
     def _forget(self, client_id: str) -> None:
+        self._kept.discard(client_id)
         if self._records.pop(client_id, None) is not None:
             for tell in self._watchers:
                 tell(client_id, NO_FILTERS)
