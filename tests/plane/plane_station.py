@@ -34,10 +34,16 @@ class Station:
     """One broker and one leading process of Muster."""
 
     def __init__(
-        self, data: Path, *, retention: Retention | None = None, limits: Limits | None = None
+        self,
+        data: Path,
+        *,
+        fleet: Fleet | None = None,
+        keys: Keys | None = None,
+        retention: Retention | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.fleet = Fleet()
-        self.keys: Keys = new_keys()
+        self.fleet = fleet or Fleet()
+        self.keys = keys or new_keys()
         self.node = make_node(data, limits=limits or Limits())
         self.registry = CollectorRegistry()
         self._retention = retention

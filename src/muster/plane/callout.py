@@ -3,6 +3,7 @@
 Source: nats-server auth callout (ADR-26). Every Muster process answers, as one queue group.
 """
 
+import asyncio
 import re
 import time
 from collections import OrderedDict
@@ -31,6 +32,8 @@ log = structlog.get_logger("muster.login")
 _QUESTION = "$SYS.REQ.USER.AUTH"
 _MADE_UP = re.compile(r"[0-9A-Za-z]{22}")
 _REMEMBERED = 100_000
+_AT_ONCE = 256
+_STILL_WAITING = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +108,12 @@ class Callout:
         claim_client_id: ClaimClientId,
         owner_of: Callable[[str], str | None],
         expect: Callable[[Admitted], Awaitable[None]],
+        login_seconds: float = 10,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Prepare. *link* is of the CALLOUT account; *owner_of* tells whose live session has a client id.
 
-        *expect* is told of each device before it is let in.
+        *expect* is told of each device before it is let in; *login_seconds* is the broker's patience.
         """
         self._link = link
         self._signer = signer
@@ -120,6 +124,8 @@ class Callout:
         self._owner_of = owner_of
         self._expect = expect
         self._now = now
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._patience = login_seconds * _STILL_WAITING
         self._servers: dict[str, Ed25519PublicKey] = {}
         self._claimed: OrderedDict[str, set[str]] = OrderedDict()
         """The client ids known to be a session's, by session; the latest used last."""
@@ -135,7 +141,15 @@ class Callout:
         self._claimed.pop(name, None)
 
     async def _take(self, message: Msg) -> None:
-        self._link.spawn(self._answer(message.data, message.reply))
+        self._link.spawn(self._answer_in_turn(message.data, message.reply, time.monotonic()))
+
+    async def _answer_in_turn(self, token: bytes, reply: str, asked_at: float) -> None:
+        """In a storm answer those who still wait; work for others would make more wait in vain."""
+        async with self._slots:
+            if time.monotonic() - asked_at < self._patience:
+                await self._answer(token, reply)
+            else:
+                self._meters.refused[Reason.UNAVAILABLE].inc()
 
     async def _answer(self, token: bytes, reply: str) -> None:
         started = time.perf_counter()

@@ -65,7 +65,7 @@ class Sessions:
             return
         if not self._link.is_up:
             raise Unavailable("the broker is away")
-        await asyncio.wait_for(self._live.is_complete.wait(), _COMPLETE_SECONDS)
+        await self._know_all()
         tenant, device = event.tenant_id, DeviceId(event.key)
         if event.topic == events.TENANT_CLOSED:
             await self._close(tenant)
@@ -74,6 +74,15 @@ class Sessions:
         else:
             await self._refresh(tenant, device)
         self._meters.cut_seconds.observe(max(0.0, time.time() - event.created_at / 1_000_000))
+
+    async def _know_all(self) -> None:
+        """Wait until it is known, after the broker came back, who is connected and what is kept."""
+        try:
+            async with asyncio.timeout(_COMPLETE_SECONDS):
+                await self._live.is_complete.wait()
+                await self._records.is_loaded.wait()
+        except TimeoutError:
+            raise Unavailable("the broker's sessions are not known yet") from None
 
     async def _close(self, tenant: TenantId) -> None:
         """Cut all of a tenant's devices, without their wills. What is kept for them waits for the tenant."""
