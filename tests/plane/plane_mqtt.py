@@ -59,6 +59,7 @@ class Device:
         self.client.connect("127.0.0.1", port, keepalive=60)
         self.client.loop_start()
         if not self._up.wait(WAIT):
+            self.close()
             raise TimeoutError("no CONNACK")
         if self._code:
             self.close()

@@ -34,10 +34,16 @@ class Station:
     """One broker and one leading process of Muster."""
 
     def __init__(
-        self, data: Path, *, retention: Retention | None = None, limits: Limits | None = None
+        self,
+        data: Path,
+        *,
+        fleet: Fleet | None = None,
+        keys: Keys | None = None,
+        retention: Retention | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.fleet = Fleet()
-        self.keys: Keys = new_keys()
+        self.fleet = fleet or Fleet()
+        self.keys = keys or new_keys()
         self.node = make_node(data, limits=limits or Limits())
         self.registry = CollectorRegistry()
         self._retention = retention
@@ -111,12 +117,12 @@ class Station:
     def is_live(self, device: FleetDevice) -> bool:
         """Say whether the device is seen connected; waits for it a moment."""
         session = f"{device.tenant}/{device.id}"
-        return self.eventually(lambda: bool(self.plane.sessions.live(session)), 1)
+        return self.eventually(lambda: bool(self.plane.live.of(session)), 1)
 
     def leave(self, device: FleetDevice, connection: Device) -> None:
         """Disconnect and wait until the broker knows."""
         connection.close()
-        assert self.eventually(lambda: not self.plane.sessions.live(f"{device.tenant}/{device.id}"))
+        assert self.eventually(lambda: not self.plane.live.of(f"{device.tenant}/{device.id}"))
 
     def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
         """Say whether it holds within *patience* seconds."""

@@ -212,7 +212,7 @@ def test_more_connections_than_the_limit_are_refused(tmp_path: Path, when_done: 
         with pytest.raises((Refused, ConnectionError, TimeoutError)):
             station.connect(devices[2])
         first.close()
-        assert station.eventually(lambda: not station.plane.sessions.live("t1/crowd-0"))
+        assert station.eventually(lambda: not station.plane.live.of("t1/crowd-0"))
         station.connect(devices[2]).close()
 
 
@@ -238,3 +238,18 @@ def test_a_broker_that_complains_without_end_does_not_flood_the_log(
         d.publish("channels/flooding-channel/messages", "dropped", qos=1)
     lines = [line for line in capsys.readouterr().out.splitlines() if "Violation" in line]
     assert 0 < len(lines) < 200
+
+
+def test_a_revocation_right_after_a_restart_finds_what_was_kept_before(tmp_path: Path, when_done: WhenDone):
+    """Muster remembers no sessions itself: it reads them from the broker before it acts."""
+    first = Station(tmp_path).start()
+    device = first.fleet.device("remembered", remembered=BOTH)
+    with first.connect(device, clean=False) as d:
+        d.subscribe("channels/remembered/messages", qos=1)
+        first.leave(device, d)
+    first.stop()
+    second = Station(tmp_path, fleet=first.fleet, keys=first.keys).start()
+    when_done(second.stop)
+    second.deliver(events.ACCESS_ENDED, device)
+    with second.connect(device, clean=False) as d:
+        assert not d.session_present

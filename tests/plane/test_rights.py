@@ -145,7 +145,7 @@ def test_a_client_id_of_the_form_the_broker_makes_up_is_protected_too(station: S
     owner = station.fleet.device("nuid-owner", nuid_channel=BOTH)
     other = station.fleet.device("nuid-other", nuid_channel=BOTH)
     with station.connect(owner, client_id=made_up) as d:
-        assert station.eventually(lambda: station.plane.sessions.owner_of(made_up) == "t1/nuid-owner")
+        assert station.eventually(lambda: station.plane.live.owner_of(made_up) == "t1/nuid-owner")
         assert _refusal(station, other, client_id=made_up) == NOT_AUTHORISED
         assert not d.was_cut(0.1)
     with station.connect(owner, client_id=made_up, clean=False) as d:
@@ -204,9 +204,9 @@ def test_a_ticket_carries_a_certificate_and_where_the_device_came_from(station: 
     )
     as_front = Device("t1", USERNAME, ticket)
     with station.connect(as_front, client_id="front-1"):
-        assert station.eventually(lambda: len(station.plane.sessions.live("t1/with-certificate")) == 1)
-        assert station.plane.sessions.live("t1/with-certificate")[0].source == "192.0.2.7"
-        assert station.plane.sessions.live("t1/with-certificate")[0].protocol == "mqtts"
+        assert station.eventually(lambda: len(station.plane.live.of("t1/with-certificate")) == 1)
+        assert station.plane.live.of("t1/with-certificate")[0].source == "192.0.2.7"
+        assert station.plane.live.of("t1/with-certificate")[0].protocol == "mqtts"
     assert station.fleet.logins[-1].source == "192.0.2.7"
     late = station.plane.tickets.write(int(time.time()) - 60, username=device.id, certificate=b"x")
     for wrong in (ticket[:-4] + "AAAA", late, "", "not base64!"):

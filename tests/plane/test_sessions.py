@@ -128,10 +128,52 @@ def test_who_was_let_in_just_before_the_cut_is_cut_too(station: Station):
     """A login decided with the old rights that reaches the broker after the cut does not slip through."""
     device = station.fleet.device("slips", slips=BOTH)
     station.fleet.delay["slips"] = lambda: station.deliver_soon(CHANGED, device)
-    with station.connect(device) as d:
-        assert d.was_cut(2)
+    assert _is_out_within(2, station, device)
     with station.connect(device) as d:
         assert not d.was_cut(0.3)
+
+
+def _is_out_within(seconds: float, station: Station, device: Device) -> bool:
+    """Connect; say whether the connection ends, if it is not ended before its CONNACK."""
+    try:
+        with station.connect(device) as d:
+            return d.was_cut(seconds)
+    except Refused:
+        return True
+
+
+def test_the_will_of_a_device_that_lost_its_channel_is_not_sent(station: Station):
+    """That of one that keeps its right to publish is: it vanished, as far as others can tell."""
+    loser = station.fleet.device("will-loser", will_lost=PUBLISH, will_other=BOTH)
+    keeper = station.fleet.device("will-keeper", will_lost=PUBLISH)
+    reader = station.fleet.device("will-listener", will_lost=SUBSCRIBE)
+    topic = "channels/will-lost/messages/gone"
+    with station.connect(reader) as r:
+        r.subscribe(topic)
+        with (
+            station.connect(loser, will=(topic, b"loser")) as d,
+            station.connect(keeper, will=(topic, b"keeper")) as k,
+        ):
+            assert station.is_live(loser)
+            assert station.is_live(keeper)
+            del loser.channels["will-lost"]
+            for device, connection in ((loser, d), (keeper, k)):
+                station.deliver(CHANGED, device)
+                assert connection.was_cut(1)
+            assert r.heard() == (topic, b"keeper")
+            assert r.is_quiet()
+
+
+def test_a_released_client_id_is_not_remembered(station: Station):
+    """Once the core has given a client id to another device, the first one is refused again."""
+    first = station.fleet.device("releasing", releasing_channel=BOTH)
+    second = station.fleet.device("taking", releasing_channel=BOTH)
+    with station.connect(first, client_id="handed-on"):
+        assert station.is_live(first)
+    station.deliver(ENDED, first)
+    del station.fleet.claims["handed-on"]
+    with station.connect(second, client_id="handed-on"), pytest.raises(Refused):
+        station.connect(first, client_id="handed-on")
 
 
 def test_comings_and_goings_are_reported(station: Station):

@@ -96,12 +96,13 @@ def admit(tx: Tx, device: Device) -> Rights | Refusal:
 def _rights(tx: Tx, tenant: Tenant, device: Device) -> tuple[ChannelRight, ...]:
     flows = connections.flows_of(tx, tenant.id, device.id)
     channels = tx.select(Channel, tenant.id, OneOf("id", list(flows)), Is("status", Status.ENABLED))
+    alias, routes = _own_alias(tx, tenant), _own_routes(tx, tenant, channels)
     return tuple(
         ChannelRight(
             channel_id=channel.id,
             tenant_id=tenant.id,
-            route=channel.route,
-            tenant_alias=tenant.alias,
+            route=routes.get(channel.id),
+            tenant_alias=alias,
             publish=bool(flows[channel.id] & Flow.PUBLISH),
             subscribe=bool(flows[channel.id] & Flow.SUBSCRIBE),
         )
@@ -146,6 +147,21 @@ def check_on(tx: Tx, channel_id: str, device_id: str) -> None:
     is_enabled = {device.status, channel.status, tenant.status} == {Status.ENABLED}
     if not is_enabled or channel.id not in connections.flows_of(tx, tenant.id, device.id):
         raise Forbidden
+
+
+def _own_alias(tx: Tx, tenant: Tenant) -> str | None:
+    """Give the alias unless it is another tenant's id: then the name, and its topics, are the other's."""
+    if tenant.alias is None or tx.get(Tenant, ANYWHERE, TenantId(tenant.alias)) is not None:
+        return None
+    return tenant.alias
+
+
+def _own_routes(tx: Tx, tenant: Tenant, channels: Sequence[Channel]) -> dict[ChannelId, str]:
+    """Give the routes by channel, without those that are the id of another channel."""
+    routes = {channel.id: channel.route for channel in channels if channel.route}
+    taken = tx.select(Channel, tenant.id, OneOf("id", list(routes.values()))) if routes else []
+    foreign = {str(channel.id) for channel in taken}
+    return {channel_id: route for channel_id, route in routes.items() if route not in foreign}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +242,7 @@ def seat_of_device(tx: Tx, *, channel_id: str, tenant_name: str | None, secret: 
     flow = connections.flows_of(tx, tenant.id, device.id).get(channel.id, Flow(0))
     if not flow or {device.status, channel.status, tenant.status} != {Status.ENABLED}:
         raise Forbidden
-    where = _whereabouts(channel, tenant)
+    where = _whereabouts(tx, channel, tenant)
     return Seat(session=f"{tenant.id}/{device.id}", channel=where, publisher=device.id, flow=flow)
 
 
@@ -241,7 +257,7 @@ def seat_of_user(tx: Tx, caller: access.Caller, *, channel_id: str, tenant_name:
     )
     if not flow or channel.status is not Status.ENABLED:
         raise Forbidden
-    where = _whereabouts(channel, tenant)
+    where = _whereabouts(tx, channel, tenant)
     return Seat(session=f"user/{caller.id}", channel=where, publisher=caller.id, flow=flow)
 
 
@@ -260,12 +276,15 @@ def resolve(tx: Tx, channel: str, tenant_name: str | None) -> Whereabouts | None
     found, tenant = _address(tx, channel, tenant_name)
     if found is None or tenant is None:
         return None
-    return _whereabouts(found, tenant)
+    return _whereabouts(tx, found, tenant)
 
 
-def _whereabouts(channel: Channel, tenant: Tenant) -> Whereabouts:
+def _whereabouts(tx: Tx, channel: Channel, tenant: Tenant) -> Whereabouts:
     return Whereabouts(
-        channel_id=channel.id, tenant_id=tenant.id, route=channel.route, tenant_alias=tenant.alias
+        channel_id=channel.id,
+        tenant_id=tenant.id,
+        route=_own_routes(tx, tenant, [channel]).get(channel.id),
+        tenant_alias=_own_alias(tx, tenant),
     )
 
 

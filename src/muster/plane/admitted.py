@@ -9,13 +9,18 @@ ADMITTED = "_MUSTER.admitted"
 
 
 class Admitted(msgspec.Struct, frozen=True, array_like=True):
-    """A device is being let in; channels it may subscribe are (id, tenant id, route, tenant alias)."""
+    """A device is being let in.
+
+    Of the channels it may subscribe all names are told, (id, tenant id, route, tenant alias), of those it may
+    publish to the ids.
+    """
 
     session: str
     client_id: str
     source: str
     protocol: str
     channels: list[tuple[str, str, str | None, str | None]]
+    publishes: list[str]
 
 
 def admitted(rights: Rights, client_id: str, source: str, protocol: str) -> Admitted:
@@ -25,7 +30,8 @@ def admitted(rights: Rights, client_id: str, source: str, protocol: str) -> Admi
         for right in rights.channels
         if right.subscribe
     ]
-    return Admitted(rights.session, client_id, source, protocol, channels)
+    publishes: list[str] = [right.channel_id for right in rights.channels if right.publish]
+    return Admitted(rights.session, client_id, source, protocol, channels, publishes)
 
 
 write_admitted = msgspec.msgpack.Encoder().encode

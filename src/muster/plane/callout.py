@@ -3,6 +3,7 @@
 Source: nats-server auth callout (ADR-26). Every Muster process answers, as one queue group.
 """
 
+import asyncio
 import re
 import time
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from muster.core.messaging import Reason, Refusal, Rights
 from muster.core.model import DeviceId, Secret, TenantId
 from muster.plane.admitted import Admitted, admitted
 from muster.plane.config import ANSWER_BYTES, DEVICES
+from muster.plane.cut import CUT, is_meant, read_cut
 from muster.plane.keys import Signer, is_signed, server_key, split_token
 from muster.plane.link import Link
 from muster.plane.meters import Meters
@@ -30,6 +32,8 @@ log = structlog.get_logger("muster.login")
 _QUESTION = "$SYS.REQ.USER.AUTH"
 _MADE_UP = re.compile(r"[0-9A-Za-z]{22}")
 _REMEMBERED = 100_000
+_AT_ONCE = 256
+_STILL_WAITING = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +108,12 @@ class Callout:
         claim_client_id: ClaimClientId,
         owner_of: Callable[[str], str | None],
         expect: Callable[[Admitted], Awaitable[None]],
+        login_seconds: float = 10,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Prepare. *link* is of the CALLOUT account; *owner_of* tells whose live session has a client id.
 
-        *expect* is told of each device before it is let in.
+        *expect* is told of each device before it is let in; *login_seconds* is the broker's patience.
         """
         self._link = link
         self._signer = signer
@@ -119,12 +124,32 @@ class Callout:
         self._owner_of = owner_of
         self._expect = expect
         self._now = now
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._patience = login_seconds * _STILL_WAITING
         self._servers: dict[str, Ed25519PublicKey] = {}
-        self._claimed: OrderedDict[str, str] = OrderedDict()
+        self._claimed: OrderedDict[str, set[str]] = OrderedDict()
+        """The client ids known to be a session's, by session; the latest used last."""
+        link.on_message(CUT, self._forget)
         link.on_message(_QUESTION, self._take, queue="muster")
 
+    async def _forget(self, message: Msg) -> None:
+        """What is remembered of a device may be wrong once its rights have changed."""
+        name = read_cut(message.data)
+        if name.endswith("/"):
+            for session in [s for s in self._claimed if is_meant(s, name)]:
+                del self._claimed[session]
+        self._claimed.pop(name, None)
+
     async def _take(self, message: Msg) -> None:
-        self._link.spawn(self._answer(message.data, message.reply))
+        self._link.spawn(self._answer_in_turn(message.data, message.reply, time.monotonic()))
+
+    async def _answer_in_turn(self, token: bytes, reply: str, asked_at: float) -> None:
+        """In a storm answer those who still wait; work for others would make more wait in vain."""
+        async with self._slots:
+            if time.monotonic() - asked_at < self._patience:
+                await self._answer(token, reply)
+            else:
+                self._meters.refused[Reason.UNAVAILABLE].inc()
 
     async def _answer(self, token: bytes, reply: str) -> None:
         started = time.perf_counter()
@@ -191,8 +216,8 @@ class Callout:
 
     async def _may_use(self, client_id: str, rights: Rights) -> bool:
         """Say whether the client id is the device's; the broker would hand it the session that has it now."""
-        if self._claimed.get(client_id) == rights.session:
-            self._claimed.move_to_end(client_id)
+        if client_id in self._claimed.get(rights.session, ()):
+            self._claimed.move_to_end(rights.session)
             return True
         is_made_up = looks_made_up(client_id)
         if is_made_up and self._owner_of(client_id) not in {None, rights.session}:
@@ -202,7 +227,7 @@ class Callout:
         if not await self._claim(client_id, rights.tenant_id, rights.device_id, keep=not is_made_up):
             return False
         if not is_made_up:
-            self._claimed[client_id] = rights.session
+            self._claimed.setdefault(rights.session, set()).add(client_id)
             if len(self._claimed) > _REMEMBERED:
                 self._claimed.popitem(last=False)
         return True

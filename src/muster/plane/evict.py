@@ -10,43 +10,52 @@ from collections.abc import Sequence
 from muster.core.errors import Unavailable
 from muster.plane.tickets import USERNAME
 
-_ACCEPTED = b"\x20\x02\x00\x00"
-_REJECTED = 2
+_CONNACK = b"\x20\x02"
+_ACCEPTED, _REJECTED = 0, 2
+_CLEAN, _KEPT = 0xC2, 0xC0
 _DISCONNECT = b"\xe0\x00"
 
 
 async def evict(
-    doors: Sequence[tuple[str, int]], client_id: str, password: str, *, patience: float = 5
+    doors: Sequence[tuple[str, int]],
+    client_id: str,
+    password: str,
+    *,
+    is_kept: bool,
+    patience: float = 5,
 ) -> None:
-    """Leave nothing of the session with this client id, connected or not.
+    """End the connection with this client id; unless it *is_kept* leave nothing of its session either.
 
     *doors* are MQTT addresses of the broker, tried in turn; *password* is a ticket. Unavailable if all fail.
     """
     for host, port in doors:
         try:
-            if await asyncio.wait_for(_take(host, port, client_id, password), patience):
+            if await asyncio.wait_for(
+                _take(host, port, _connect(client_id, password, is_kept=is_kept)), patience
+            ):
                 return
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             continue
     raise Unavailable("the broker does not let a session be ended")
 
 
-async def _take(host: str, port: int, client_id: str, password: str) -> bool:
+async def _take(host: str, port: int, connect: bytes) -> bool:
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        writer.write(_connect(client_id, password))
+        writer.write(connect)
         answer = await reader.readexactly(4)
         writer.write(_DISCONNECT)
         await writer.drain()
         # An id that the broker does not take has no session to end.
-        return answer == _ACCEPTED or answer[3] == _REJECTED
+        return answer[:2] == _CONNACK and answer[3] in (_ACCEPTED, _REJECTED)
     finally:
         writer.close()
 
 
-def _connect(client_id: str, password: str) -> bytes:
+def _connect(client_id: str, password: str, *, is_kept: bool) -> bytes:
+    flags = _KEPT if is_kept else _CLEAN
     fields = (client_id, USERNAME, password)
-    body = b"\x00\x04MQTT\x04\xc2\x00\x3c" + b"".join(map(_text, fields))
+    body = b"\x00\x04MQTT\x04" + bytes([flags]) + b"\x00\x3c" + b"".join(map(_text, fields))
     length, digits = len(body), bytearray()
     while length > 0x7F:
         digits.append(length & 0x7F | 0x80)

@@ -139,7 +139,7 @@ class Link:
             nkeys_seed_str=self._seed,
             allow_reconnect=True,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # slept, so parts of a second work
+            reconnect_time_wait=0.05,  # type: ignore[arg-type]  # slept, so parts of a second work
             no_echo=not self._echo,
             connect_timeout=2,
             ping_interval=10,

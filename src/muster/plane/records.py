@@ -43,20 +43,27 @@ class Records:
         """Prepare. *link* is of the DEVICES account."""
         self._link = link
         self._records: dict[str, Record] = {}
-        self._changed_ids: set[str] = set()
+        self._kept: set[str] = set()
+        self._changed: set[str] | None = None
+        """While all records are being read: whose have changed meanwhile."""
         self.is_loaded = asyncio.Event()
+        """Set while all the broker's records are known."""
         self._watchers: list[Callable[[str, Mapping[str, int]], None]] = []
-        link.on_message(_SUBJECT, self._changed)
+        link.on_message(_SUBJECT, self._renewed)
         link.on_up(self._load)
 
     def watch(self, tell: Callable[[str, Mapping[str, int]], None]) -> None:
         """Have each change told: the client id and what it subscribes now, by subject."""
         self._watchers.append(tell)
 
+    @property
+    def are_any_kept(self) -> bool:
+        """Whether the broker keeps any session at all beyond its connection."""
+        return bool(self._kept)
+
     def is_kept(self, client_id: str) -> bool:
         """Say whether the broker keeps the session when its connection ends."""
-        record = self._records.get(client_id)
-        return record is not None and not record.clean
+        return client_id in self._kept
 
     def is_within(self, client_id: str, rights: Rights) -> bool:
         """Say whether everything that the broker stores up for the session is the device's to read."""
@@ -72,8 +79,10 @@ class Records:
         if record is not None and record.clean:
             self._forget(client_id)
 
-    async def _changed(self, message: Msg) -> None:
-        self._changed_ids.add(self._take(message.data))
+    async def _renewed(self, message: Msg) -> None:
+        client_id = self._take(message.data)
+        if self._changed is not None:
+            self._changed.add(client_id)
 
     def _take(self, data: bytes) -> str:
         record = _decode(data)
@@ -81,18 +90,25 @@ class Records:
             self._forget(record.id)
             return record.id
         self._records[record.id] = record
+        if record.clean:
+            self._kept.discard(record.id)
+        else:
+            self._kept.add(record.id)
         for tell in self._watchers:
             tell(record.id, record.subs)
         return record.id
 
     def _forget(self, client_id: str) -> None:
+        self._kept.discard(client_id)
         if self._records.pop(client_id, None) is not None:
             for tell in self._watchers:
                 tell(client_id, NO_FILTERS)
 
     async def _load(self) -> None:
         """Read all records there are, after the broker came back."""
-        self._changed_ids.clear()
+        self.is_loaded.clear()
+        changed: set[str] = set()
+        self._changed = changed
         before = set(self._records)
         found: set[str] = set()
         try:
@@ -100,14 +116,15 @@ class Records:
                 record = _decode(data)
                 found.add(record.id)
                 # What was watched meanwhile is newer than what is read.
-                if record.id not in self._changed_ids:
+                if record.id not in changed:
                     self._take(data)
         except (NatsError, TimeoutError):
             log.warning("session records not read, again soon")
             await asyncio.sleep(_PAUSE)
             self._link.spawn(self._load())
             return
-        for client_id in before - found - self._changed_ids:
+        self._changed = None
+        for client_id in before - found - changed:
             self._forget(client_id)
         self.is_loaded.set()
 

@@ -17,6 +17,7 @@ from muster.plane.config import CALLOUT, DEVICES, SYSTEM
 from muster.plane.forms import Forms, Resolve
 from muster.plane.keys import Keys
 from muster.plane.link import Link
+from muster.plane.live import LiveSessions
 from muster.plane.meters import Meters
 from muster.plane.publish import Publisher, Retention
 from muster.plane.records import Records
@@ -66,9 +67,11 @@ class Plane:
         system, callout, devices = (Link(urls, keys, name) for name in (SYSTEM, CALLOUT, DEVICES))
         self._links = [system, callout, devices]
         records = Records(devices)
-        self.sessions = Sessions(
+        self.live = LiveSessions(system, self.meters, seen=ports.seen if leads else None)
+        self._sessions = Sessions(
             system,
             callout,
+            self.live,
             self.tickets,
             records,
             self.meters,
@@ -76,8 +79,6 @@ class Plane:
             client_ids=ports.client_ids,
             rights_of=ports.rights_of,
             claim_client_id=ports.claim_client_id,
-            seen=ports.seen if leads else None,
-            on_gone=lambda live: records.gone(live.client_id),
         )
         Callout(
             callout,
@@ -86,7 +87,7 @@ class Plane:
             self.meters,
             authorise=ports.authorise,
             claim_client_id=ports.claim_client_id,
-            owner_of=self.sessions.owner_of,
+            owner_of=self.live.owner_of,
             expect=self._expect if leads else self._ask_the_leader,
         )
         self.publisher = Publisher(devices, self.meters, payload_bytes=payload_bytes, retention=retention)
@@ -100,7 +101,7 @@ class Plane:
             callout.on_message(ADMITTED, self._expect_for_another)
 
     async def _expect(self, admitted: Admitted) -> None:
-        self.sessions.came_from(admitted)
+        self.live.expect(admitted)
         await self._forms.expect(admitted)
 
     async def _expect_for_another(self, message: Msg) -> None:
@@ -131,7 +132,7 @@ class Plane:
 
     async def deliver(self, event: Event) -> None:
         """Take an event of the outbox. Unavailable: again later."""
-        await self.sessions.deliver(event)
+        await self._sessions.deliver(event)
 
     async def stop(self) -> None:
         """Close the connections to the broker; devices stay connected to it."""

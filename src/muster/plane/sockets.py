@@ -7,18 +7,15 @@ and sends what it is given. When rights change, the Socket tells the web side to
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from muster.core.errors import Forbidden, Unavailable
+from muster.plane.cut import CUT, is_meant, read_cut
 from muster.plane.link import Link
 from muster.plane.publish import COPY, Publisher
 from muster.plane.subjects import Address
-
-CUT = "_MUSTER.cut"
-"""Tells every process whose sockets must end: the name of a session, or of a tenant with a slash behind."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,13 +70,9 @@ class Sockets:
                 continue
 
     async def _cut(self, message: Msg) -> None:
-        ended = msgspec.json.decode(message.data, type=list[str])
-        for socket in [s for s in self._open if _is_any(s.session, ended)]:
+        name = read_cut(message.data)
+        for socket in [s for s in self._open if is_meant(s.session, name)]:
             await socket.hang_up()
-
-
-def _is_any(session: str, ended: list[str]) -> bool:
-    return any(session == name or (name.endswith("/") and session.startswith(name)) for name in ended)
 
 
 def _passing(socket: Socket) -> Callable[[Msg], Awaitable[None]]:

@@ -1,0 +1,16 @@
+"""The word that goes to every process of Muster when rights have changed."""
+
+import msgspec
+
+CUT = "_MUSTER.cut"
+"""The name of a session, or of a tenant with a slash behind, as JSON."""
+
+
+def read_cut(message: bytes) -> str:
+    """Read whose rights have changed."""
+    return msgspec.json.decode(message, type=str)
+
+
+def is_meant(session: str, name: str) -> bool:
+    """Say whether a session is the one, or of the tenant, that is named."""
+    return session == name or (name.endswith("/") and session.startswith(name))
