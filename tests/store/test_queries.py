@@ -113,6 +113,22 @@ async def test_anywhere_finds_in_all_tenants(store: AnyStore):
     assert await ids(store, m.Device, ANYWHERE, Tagged("red")) == ["d1", "d5"]
 
 
+@pytest.mark.parametrize("condition", [Has("name", "a\0"), Tagged("\0"), Contains("metadata", {"k": "\0"})])
+async def test_searching_for_nul_is_malformed(store: AnyStore, condition):
+    """On both databases."""
+    with pytest.raises(Malformed):
+        await store.read(lambda tx: tx.select(m.Device, T1, condition))
+
+
+async def test_members_of_metadata_are_found_however_they_are_written(store: AnyStore):
+    """Quotes, backslashes and other scripts in names and values, and any order of members."""
+    odd = {'a"b': "c\\d", "ключ": "знач", "n": None, "nested": {"x": 'y"z'}, "é": 1.50}
+    await store.run(lambda tx: tx.add(device("d1", metadata=odd), device("d2", metadata={"other": 1})))
+    for name, value in odd.items():
+        assert await ids(store, m.Device, T1, Contains("metadata", {name: value})) == ["d1"]
+    assert await ids(store, m.Device, T1, Contains("metadata", dict(reversed(odd.items())))) == ["d1"]
+
+
 async def test_a_backslash_means_itself(store: AnyStore):
     """As do the other signs of patterns."""
     await store.run(lambda tx: tx.add(*DEVICES))

@@ -187,8 +187,8 @@ def _tallies(connection: sa.Connection, shape: Shape) -> Iterator[Finding]:
     counted = Counter({(tenant, status): n for tenant, status, n in connection.execute(count)})
     kept: Counter[tuple[str, str]] = Counter()
     for table in (t.tallies, t.tally_deltas):
-        rows = sa.select(table.c.tenant_id, table.c.status, table.c.n).where(table.c.kind == shape.name)
-        for tenant, status, n in connection.execute(rows):
+        of_kind = sa.select(table.c.tenant_id, table.c.status, table.c.n).where(table.c.kind == shape.name)
+        for tenant, status, n in connection.execute(of_kind):
             kept[tenant, status] += n
     for tenant, status in {*counted, *kept}:
         if counted[tenant, status] != kept[tenant, status]:

@@ -29,6 +29,10 @@ from muster.store.rows import Seals, Shape
 MOST_ROWS = 64
 """Of one INSERT: each number of rows is a statement of its own."""
 MOST_OFFSET = 2**62
+_NARROW: frozenset[Hashable] = frozenset(
+    [("is", "id"), ("one of", "id"), ("is", "group_id"), ("is", "parent_id"), ("connected", True)]
+)
+"""Conditions that find few rows by an index of theirs: better than to walk the tenant's list for them."""
 
 
 class Statement(NamedTuple):
@@ -97,16 +101,19 @@ class Statements:
     def clauses(self, shape: Shape, tenant: TenantId, conditions: Sequence[Condition]) -> list[Clause]:
         """Give all that a query asks: its conditions, and first of all the tenant. Nothing else adds the tenant."""
         asked = [clause_of(shape, tenant, one, self.seals, self.flavor) for one in conditions]
-        return [*self.scope(shape, tenant), *asked]
+        is_narrow = shape.is_listed and not _NARROW.isdisjoint([clause.key for clause in asked])
+        return [*self.scope(shape, tenant, is_indexed=not is_narrow), *asked]
 
-    def scope(self, shape: Shape, tenant: TenantId) -> list[Clause]:
+    def scope(self, shape: Shape, tenant: TenantId, *, is_indexed: bool = True) -> list[Clause]:
         """Confine to the tenant's rows. ValueError when the noun belongs to no tenant."""
         if tenant == ANYWHERE:
             return []
         if not shape.is_scoped:
             raise ValueError(f"{shape.noun.__name__} belongs to no tenant: ask ANYWHERE")
         owner = shape.table.c.tenant_id
-        return [Clause("tenant", (tenant,), lambda _, bind: owner == bind())]
+        if is_indexed:
+            return [Clause("tenant", (tenant,), lambda _, bind: owner == bind())]
+        return [Clause("any tenant", (tenant,), lambda flavor, bind: flavor.unindexed(owner) == bind())]
 
     def select(
         self,
@@ -212,13 +219,9 @@ def tally_columns(shape: Shape) -> list[Term]:
 
 
 def _is_split(shape: Shape, keys: tuple[Hashable, ...], order: Order | None) -> bool:
-    """Say whether a list is best read status by status, because its index begins with tenant and status.
-
-    Not where another index finds few rows at once.
-    """
+    """Say whether a list is best read status by status, because its index begins with tenant and status."""
     is_default = order is not None and order.field == Order().field
-    others = {("is", "status"), ("is", "id"), ("one of", "id"), ("connected", True)}
-    return is_default and shape.is_listed and "tenant" in keys and others.isdisjoint(keys)
+    return is_default and shape.is_listed and "tenant" in keys and ("is", "status") not in keys
 
 
 def _sorting(shape: Shape, order: Order | None, columns: Any) -> list[Term]:
