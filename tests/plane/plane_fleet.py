@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from muster.core.messaging import ChannelRight, Reason, Refusal, Rights
+from muster.core.messaging import ChannelRight, Reason, Refusal, Rights, Sighting
 from muster.core.model import ChannelId, DeviceId, Instant, Secret, TenantId
 from muster.plane.callout import Login
 from muster.plane.service import Ports
-from muster.core.messaging import Sighting
 from muster.plane.subjects import Address
 
 PUBLISH, SUBSCRIBE, BOTH = (True, False), (False, True), (True, True)

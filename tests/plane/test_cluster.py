@@ -17,7 +17,6 @@ from muster.plane.broker import Broker, find_binary, free_port
 from muster.plane.config import Node
 from muster.plane.service import Plane
 
-
 ELECTION = 30.0
 """How long the survivors may take until each part of the store has a leader again."""
 

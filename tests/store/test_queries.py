@@ -3,6 +3,7 @@
 import pytest
 
 from muster.core import model as m
+from muster.core.access import BUILTIN_ROLE
 from muster.core.errors import Malformed
 from muster.core.ports import (
     ANYWHERE,
@@ -13,6 +14,7 @@ from muster.core.ports import (
     Contains,
     Has,
     HeldBy,
+    InRole,
     Is,
     Not,
     OneOf,
@@ -207,8 +209,8 @@ async def test_connected(store: AnyStore):
 
 
 async def test_active(store: AnyStore):
-    """Connected with both kinds to every channel it lists."""
-    lists = {"d1": ("c1", "c2"), "d2": ("c1",), "d3": ("c1",), "d4": ()}
+    """Connected with both kinds to every channel that it lists and that is there, of which there is one."""
+    lists = {"d1": ("c1", "gone", "c2"), "d2": ("c1",), "d3": ("c1",), "d4": (), "d5": ("gone",)}
     await store.run(
         lambda tx: tx.add(
             *(device(one) for one in lists),
@@ -228,8 +230,8 @@ async def test_active(store: AnyStore):
         assert found.total == len(found.items)
         return sorted(one.device_id for one in found.items)
 
-    assert await active(True) == ["d1", "d4"]
-    assert await active(False) == ["d2", "d3"]
+    assert await active(True) == ["d1"]
+    assert await active(False) == ["d2", "d3", "d4", "d5"]
 
 
 async def test_visible(store: AnyStore):
@@ -258,15 +260,41 @@ async def test_visible(store: AnyStore):
         )
     )
     mine = VisibleTo("me", ("read", "device_read"))
-    expected = ["in low", "mine", "shared"]
+    expected = ["in low", "in own", "mine", "shared"]
     assert await ids(store, m.Device, T1, mine) == expected
     assert await ids(store, m.Device, ANYWHERE, mine) == expected
     assert await ids(store, m.Device, T1, mine, Is("status", m.Status.ENABLED), order=Order()) == expected
     page = await store.read(lambda tx: tx.page(m.Device, T1, mine, window=Window(0, 2)))
-    assert ([one.id for one in page.items], page.total) == (expected[:2], 3)
+    assert ([one.id for one in page.items], page.total) == (expected[:2], 4)
     assert await ids(store, m.Device, T1, VisibleTo("other", ("read", "device_read"))) == ["given away"]
     assert await ids(store, m.Group, T1, VisibleTo("me", ("read", "group_read"))) == ["own", "top"]
     assert await ids(store, m.Channel, T1, VisibleTo("me", ("read", "channel_read"))) == []
+
+
+async def test_in_role(store: AnyStore):
+    """By id, name or action of a role that is stored, or of the creator's that is implied."""
+    await store.run(
+        lambda tx: tx.add(
+            device("mine", created_by="me"),
+            device("given away", created_by="me"),
+            device("shared"),
+            device("other"),
+            role("r1", m.Kind.DEVICE, "given away", "read", is_builtin=True),
+            role("r2", m.Kind.DEVICE, "shared", "read", "update", name="editor"),
+            member("r2", "me"),
+        )
+    )
+    for asked, expected in (
+        (InRole("me"), ["mine", "shared"]),
+        (InRole("me", role_id="r2"), ["shared"]),
+        (InRole("me", role_name="editor"), ["shared"]),
+        (InRole("me", role_name=BUILTIN_ROLE), ["mine"]),
+        (InRole("me", action="update"), ["mine", "shared"]),
+        (InRole("me", role_name="editor", action="delete"), []),
+        (InRole("me", action="no such"), []),
+        (InRole("other"), []),
+    ):
+        assert await ids(store, m.Device, T1, asked) == expected
 
 
 async def test_held_by(store: AnyStore):
@@ -326,7 +354,9 @@ async def test_ties_are_broken_by_creation_and_id(store: AnyStore, field, is_des
         found = []
         for offset in range(0, 30, 7):
             page = await store.read(
-                lambda tx, o=offset, c=conditions: tx.page(m.Device, T1, *c, order=order, window=Window(o, 7))
+                lambda tx, o=offset, c=conditions, by=order: tx.page(
+                    m.Device, T1, *c, order=by, window=Window(o, 7)
+                )
             )
             assert page.total == len(wanted)
             found += page.items
@@ -338,7 +368,7 @@ async def test_windows(store: AnyStore):
     await store.run(lambda tx: tx.add(*crowd()))
 
     async def sizes(offset, limit):
-        page = await store.read(lambda tx: tx.page(m.Device, T1, window=Window(offset, limit)))
+        page = await store.run(lambda tx: tx.page(m.Device, T1, window=Window(offset, limit)))
         return len(page.items), page.total
 
     assert await sizes(0, None) == (23, 23)

@@ -1,4 +1,4 @@
-"""Conditions of a query become SQL. A clause's key says everything that its SQL depends on; its values are bound."""
+"""Conditions of a query become SQL. A clause's key says all that its SQL depends on; values are bound."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple

@@ -32,9 +32,9 @@ class Finding:
 
 
 def examine(url: str, sealer: Sealer) -> list[Finding]:
-    """Read the whole database as it is at one moment; give what is wrong with it, at most 100 remarks a check.
+    """Read the whole database as it is at one moment; give what is wrong with it.
 
-    Unavailable when the database does not answer.
+    At most 100 remarks come of one check. Unavailable when the database does not answer.
     """
     with snapshot(url) as connection:
         flavor = SQLITE if connection.dialect.name == "sqlite" else POSTGRES

@@ -14,6 +14,8 @@ from sqlalchemy.sql.operators import custom_op
 
 from muster.store.rows import to_json
 
+MOST_TEXTS = 8
+"""Members of a part that are looked for as text: each number of them is a statement of its own."""
 Term = ColumnElement[Any]
 Bind = Callable[[], BindParameter[Any]]
 """Gives the parameter of the next value."""
@@ -82,7 +84,7 @@ class SqliteFlavor:
 
     def contains(self, part: Mapping[str, Any]) -> Search:
         # First what the text must hold, as it was written by the same encoder: no call of ours for most rows.
-        texts = [_member(name, value) for name, value in part.items()]
+        texts = [_member(name, value) for name, value in part.items()][:MOST_TEXTS]
 
         def build(column: Term, bind: Bind) -> Term:
             in_text = [func.instr(column, bind()) > 0 for _ in texts]

@@ -101,7 +101,7 @@ class Statements:
     # --- reading --------------------------------------------------------------------------------------
 
     def clauses(self, shape: Shape, tenant: TenantId, conditions: Sequence[Condition]) -> list[Clause]:
-        """Give all that a query asks: its conditions, and first of all the tenant. Nothing else adds the tenant."""
+        """Give all that a query asks: first the tenant, which nothing else adds, then its conditions."""
         asked = [clause_of(shape, tenant, one, self.seals, self.flavor) for one in conditions]
         is_narrow = shape.is_listed and not _NARROW.isdisjoint([clause.key for clause in asked])
         return [*self.scope(shape, tenant, is_indexed=not is_narrow), *asked]
@@ -127,7 +127,7 @@ class Statements:
         is_versioned: bool = False,
         is_single: bool = False,
     ) -> tuple[str, tuple[Any, ...]]:
-        """Read the rows (or only one of them) that meet all clauses, in the order of their columns; give the SQL and its parameters."""
+        """Give SQL and parameters that read the rows, or only one of them, that meet all clauses."""
         keys = tuple([clause.key for clause in clauses])
         key = ("select", shape.name, keys, order, window and (window.limit is None), is_versioned, is_single)
         known = self._known.get(key)
@@ -174,7 +174,7 @@ class Statements:
             .subquery()
             for status in Status
         ]
-        names = {name: column(name) for name in shape.columns}
+        names: dict[str, Term] = {name: column(name) for name in shape.columns}
         return union_all(*map(select, parts)).order_by(*_sorting(shape, order, names))
 
     def _terms(self, clauses: list[Clause]) -> list[Term]:
