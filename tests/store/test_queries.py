@@ -3,6 +3,7 @@
 import pytest
 
 from muster.core import model as m
+from muster.core.access import BUILTIN_ROLE
 from muster.core.errors import Malformed
 from muster.core.ports import (
     ANYWHERE,
@@ -13,6 +14,7 @@ from muster.core.ports import (
     Contains,
     Has,
     HeldBy,
+    InRole,
     Is,
     Not,
     OneOf,
@@ -113,6 +115,22 @@ async def test_anywhere_finds_in_all_tenants(store: AnyStore):
     assert await ids(store, m.Device, ANYWHERE, Tagged("red")) == ["d1", "d5"]
 
 
+@pytest.mark.parametrize("condition", [Has("name", "a\0"), Tagged("\0"), Contains("metadata", {"k": "\0"})])
+async def test_searching_for_nul_is_malformed(store: AnyStore, condition):
+    """On both databases."""
+    with pytest.raises(Malformed):
+        await store.read(lambda tx: tx.select(m.Device, T1, condition))
+
+
+async def test_members_of_metadata_are_found_however_they_are_written(store: AnyStore):
+    """Quotes, backslashes and other scripts in names and values, and any order of members."""
+    odd = {'a"b': "c\\d", "ключ": "знач", "n": None, "nested": {"x": 'y"z'}, "é": 1.50}
+    await store.run(lambda tx: tx.add(device("d1", metadata=odd), device("d2", metadata={"other": 1})))
+    for name, value in odd.items():
+        assert await ids(store, m.Device, T1, Contains("metadata", {name: value})) == ["d1"]
+    assert await ids(store, m.Device, T1, Contains("metadata", dict(reversed(odd.items())))) == ["d1"]
+
+
 async def test_a_backslash_means_itself(store: AnyStore):
     """As do the other signs of patterns."""
     await store.run(lambda tx: tx.add(*DEVICES))
@@ -191,8 +209,8 @@ async def test_connected(store: AnyStore):
 
 
 async def test_active(store: AnyStore):
-    """Connected with both kinds to every channel it lists."""
-    lists = {"d1": ("c1", "c2"), "d2": ("c1",), "d3": ("c1",), "d4": ()}
+    """Connected with both kinds to every channel that it lists and that is there, of which there is one."""
+    lists = {"d1": ("c1", "gone", "c2"), "d2": ("c1",), "d3": ("c1",), "d4": (), "d5": ("gone",)}
     await store.run(
         lambda tx: tx.add(
             *(device(one) for one in lists),
@@ -213,7 +231,7 @@ async def test_active(store: AnyStore):
         return sorted(one.device_id for one in found.items)
 
     assert await active(True) == ["d1"]
-    assert await active(False) == ["d2", "d3", "d4"]
+    assert await active(False) == ["d2", "d3", "d4", "d5"]
 
 
 async def test_visible(store: AnyStore):
@@ -247,10 +265,36 @@ async def test_visible(store: AnyStore):
     assert await ids(store, m.Device, ANYWHERE, mine) == expected
     assert await ids(store, m.Device, T1, mine, Is("status", m.Status.ENABLED), order=Order()) == expected
     page = await store.read(lambda tx: tx.page(m.Device, T1, mine, window=Window(0, 2)))
-    assert ([one.id for one in page.items], page.total) == (expected[:2], 3)
+    assert ([one.id for one in page.items], page.total) == (expected[:2], 4)
     assert await ids(store, m.Device, T1, VisibleTo("other", ("read", "device_read"))) == ["given away"]
     assert await ids(store, m.Group, T1, VisibleTo("me", ("read", "group_read"))) == ["own", "top"]
     assert await ids(store, m.Channel, T1, VisibleTo("me", ("read", "channel_read"))) == []
+
+
+async def test_in_role(store: AnyStore):
+    """By id, name or action of a role that is stored, or of the creator's that is implied."""
+    await store.run(
+        lambda tx: tx.add(
+            device("mine", created_by="me"),
+            device("given away", created_by="me"),
+            device("shared"),
+            device("other"),
+            role("r1", m.Kind.DEVICE, "given away", "read", is_builtin=True),
+            role("r2", m.Kind.DEVICE, "shared", "read", "update", name="editor"),
+            member("r2", "me"),
+        )
+    )
+    for asked, expected in (
+        (InRole("me"), ["mine", "shared"]),
+        (InRole("me", role_id="r2"), ["shared"]),
+        (InRole("me", role_name="editor"), ["shared"]),
+        (InRole("me", role_name=BUILTIN_ROLE), ["mine"]),
+        (InRole("me", action="update"), ["mine", "shared"]),
+        (InRole("me", role_name="editor", action="delete"), []),
+        (InRole("me", action="no such"), []),
+        (InRole("other"), []),
+    ):
+        assert await ids(store, m.Device, T1, asked) == expected
 
 
 async def test_held_by(store: AnyStore):
@@ -310,7 +354,9 @@ async def test_ties_are_broken_by_creation_and_id(store: AnyStore, field, is_des
         found = []
         for offset in range(0, 30, 7):
             page = await store.read(
-                lambda tx, o=offset, c=conditions: tx.page(m.Device, T1, *c, order=order, window=Window(o, 7))
+                lambda tx, o=offset, c=conditions, by=order: tx.page(
+                    m.Device, T1, *c, order=by, window=Window(o, 7)
+                )
             )
             assert page.total == len(wanted)
             found += page.items
@@ -322,7 +368,7 @@ async def test_windows(store: AnyStore):
     await store.run(lambda tx: tx.add(*crowd()))
 
     async def sizes(offset, limit):
-        page = await store.read(lambda tx: tx.page(m.Device, T1, window=Window(offset, limit)))
+        page = await store.run(lambda tx: tx.page(m.Device, T1, window=Window(offset, limit)))
         return len(page.items), page.total
 
     assert await sizes(0, None) == (23, 23)

@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def kind() -> str:
 @pytest.fixture
 def path(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
+
+
+async def test_commits_are_observed(store):
+    """Each with the number of use cases that shared it."""
+    seen = []
+    store.on_commit(lambda count, seconds: seen.append((count, seconds)))
+    await asyncio.gather(*(store.run(lambda tx: tx.now) for _ in range(20)))
+    await store.run(lambda tx: tx.now)
+    await asyncio.to_thread(store.close)
+    assert sum(count for count, _ in seen) == 21
+    assert len(seen) < 21
+    assert all(0 <= seconds < 10 for _, seconds in seen)
 
 
 async def test_many_use_cases_share_a_commit(store, path):
@@ -61,7 +74,7 @@ async def test_a_second_server_on_the_file_is_refused(store, url, keyring, clock
     open_store(url, keyring, clock).close()
 
 
-async def test_another_process_is_refused_too(store, url):
+def test_another_process_is_refused_too(store, url):
     """The claim is the kernel's, and ends with the process however it ends."""
     code = (
         "import sys; from muster.store.engine import open_store; from muster.ca.secrets import Keyring\n"
@@ -181,8 +194,6 @@ async def test_commits_reach_the_disk(path):
 
 async def test_a_slow_read_does_not_hold_up_others(store):
     """There is more than one reader."""
-    import threading
-
     release = threading.Event()
     slow = asyncio.ensure_future(store.read(lambda tx: release.wait(10)))
     await store.read(lambda tx: None)

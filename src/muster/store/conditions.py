@@ -1,10 +1,9 @@
-"""Conditions of a query become SQL. A clause's key says everything that its SQL depends on; its values are bound."""
+"""Conditions of a query become SQL. A clause's key says all that its SQL depends on; values are bound."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
     FromClause,
     Select,
     and_,
@@ -22,11 +21,8 @@ from muster.core import errors, ports
 from muster.core.access import ACTIONS, BUILTIN_ROLE, IMPLIED
 from muster.core.model import Flow, Group, Kind, Secret, TenantId
 from muster.store import tables
-from muster.store.flavor import Flavor, Term
-from muster.store.rows import JsonValue, Sealed, Seals, Shape
-
-Bind = Callable[[], BindParameter[Any]]
-"""Gives the parameter of the clause's next value."""
+from muster.store.flavor import Bind, Flavor, Search, Term
+from muster.store.rows import JsonValue, Sealed, Seals, Shape, no_nul
 
 _ENTITY_KINDS = {"groups": Kind.GROUP, "devices": Kind.DEVICE, "channels": Kind.CHANNEL}
 
@@ -49,7 +45,7 @@ def equal(shape: Shape, field: str, value: Any, seals: Seals) -> Clause:
     """The field equals the value, or has none when the value is None."""
     column = shape.column(field)
     if value is None:
-        return Clause(("null", field), (), lambda _, bind: column.is_(None))
+        return Clause(("null", field), (), lambda *_: column.is_(None))
     bound = (shape.value(field, value, seals),)
     if column.info.get("folded"):
         return Clause(("is", field), bound, lambda _, bind: func.lower(column) == func.lower(bind()))
@@ -77,7 +73,11 @@ def clause_of(
         case ports.OneOf(field, values):
             return one_of(shape, field, values, seals, flavor)
         case ports.Tagged(text):
-            return _tagged(shape, text, flavor)
+            return _tagged(shape, flavor.has(_searched(text)))
+        case ports.Has(field, text):
+            return _search(shape, field, flavor.has(_searched(text)))
+        case ports.Contains(field, part):
+            return _search(shape, field, flavor.contains(part))
         case ports.Connected():
             return _connected(shape, condition)
         case ports.VisibleTo(user_id, actions):
@@ -89,20 +89,14 @@ def clause_of(
         case ports.Active(is_active):
             return Clause(("active", is_active), (), lambda f, _: _active(f, is_active=is_active))
         case _:
-            return _comparison(shape, condition, seals, flavor)
+            return _comparison(shape, condition, seals)
 
 
-def _comparison(shape: Shape, condition: Any, seals: Seals, flavor: Flavor) -> Clause:
+def _comparison(shape: Shape, condition: Any, seals: Seals) -> Clause:
     column = shape.column(condition.field)
     key = (type(condition).__name__, condition.field)
-    match condition:
-        case ports.Has(_, text):
-            return Clause(key, (flavor.pattern(text),), lambda f, bind: f.has(column, bind()))
-        case ports.Contains(field, part):
-            bound = shape.value(field, part, seals)
-            return Clause(key, (bound,), lambda f, bind: f.contains(column, bind()))
     if condition.value is None:
-        return Clause((*key, None), (), lambda _, bind: column.is_not(None))
+        return Clause((*key, None), (), lambda *_: column.is_not(None))
     bound = shape.value(condition.field, condition.value, seals)
     builds: dict[type[Any], Callable[[Flavor, Bind], Term]] = {
         ports.Not: lambda _, bind: column.is_distinct_from(bind()),
@@ -112,14 +106,26 @@ def _comparison(shape: Shape, condition: Any, seals: Seals, flavor: Flavor) -> C
     return Clause(key, (bound,), builds[type(condition)])
 
 
-def _tagged(shape: Shape, text: str, flavor: Flavor) -> Clause:
+def _searched(text: str) -> str:
+    if "\0" in text:
+        raise no_nul()
+    return text
+
+
+def _search(shape: Shape, field: str, search: Search) -> Clause:
+    column = shape.column(field)
+    key = ("search", field, search.variant)
+    return Clause(key, search.values, lambda _, bind: search.build(column, bind))
+
+
+def _tagged(shape: Shape, search: Search) -> Clause:
     column = shape.column("tags")
 
-    def build(f: Flavor, bind: Bind) -> Term:
-        tag = f.elements(column)
-        return exists(select(1).select_from(tag).where(f.has(tag.c.value, bind())))
+    def build(flavor: Flavor, bind: Bind) -> Term:
+        tag = flavor.elements(column)
+        return exists(select(1).select_from(tag).where(search.build(tag.c.value, bind)))
 
-    return Clause("tagged", (flavor.pattern(text),), build)
+    return Clause(("tagged", search.variant), search.values, build)
 
 
 def _connected(shape: Shape, condition: ports.Connected) -> Clause:

@@ -32,9 +32,9 @@ class Finding:
 
 
 def examine(url: str, sealer: Sealer) -> list[Finding]:
-    """Read the whole database as it is at one moment; give what is wrong with it, at most 100 remarks a check.
+    """Read the whole database as it is at one moment; give what is wrong with it.
 
-    Unavailable when the database does not answer.
+    At most 100 remarks come of one check. Unavailable when the database does not answer.
     """
     with snapshot(url) as connection:
         flavor = SQLITE if connection.dialect.name == "sqlite" else POSTGRES
@@ -187,8 +187,8 @@ def _tallies(connection: sa.Connection, shape: Shape) -> Iterator[Finding]:
     counted = Counter({(tenant, status): n for tenant, status, n in connection.execute(count)})
     kept: Counter[tuple[str, str]] = Counter()
     for table in (t.tallies, t.tally_deltas):
-        rows = sa.select(table.c.tenant_id, table.c.status, table.c.n).where(table.c.kind == shape.name)
-        for tenant, status, n in connection.execute(rows):
+        of_kind = sa.select(table.c.tenant_id, table.c.status, table.c.n).where(table.c.kind == shape.name)
+        for tenant, status, n in connection.execute(of_kind):
             kept[tenant, status] += n
     for tenant, status in {*counted, *kept}:
         if counted[tenant, status] != kept[tenant, status]:

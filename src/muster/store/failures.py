@@ -17,7 +17,7 @@ _WORDS = {
 
 
 def _fields(columns: list[str]) -> str:
-    """Name what a caller gave: the tenant goes without saying, and a secret's digest stands for the secret."""
+    """Name what a caller gave: the tenant goes without saying, a digest stands for its secret."""
     given = [name.removesuffix("_digest") for name in columns if name != "tenant_id"] or columns
     return " and ".join(given)
 
@@ -70,7 +70,7 @@ def of_sqlite(error: Exception) -> Exception:
 
 
 def _sqlite_conflict(text: str) -> Exception:
-    # SQLite tells the columns in its message alone: "UNIQUE constraint failed: devices.tenant_id, devices.id",
+    # SQLite tells the columns in its message alone: "UNIQUE constraint failed: devices.tenant_id, devices.id"
     # or "… index 'users_email'" for an index of an expression.
     _, _, names = text.partition(" constraint failed: ")
     if names.startswith("index "):

@@ -1,18 +1,32 @@
 """Where the two databases speak different SQL. Everything else is said once, in SQLAlchemy Core."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, TableValuedAlias, Text, cast, func, select
+from sqlalchemy import BindParameter, ColumnElement, TableValuedAlias, Text, and_, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.expression import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from muster.store.rows import to_json
 
+MOST_TEXTS = 8
+"""Members of a part that are looked for as text: each number of them is a statement of its own."""
 Term = ColumnElement[Any]
+Bind = Callable[[], BindParameter[Any]]
+"""Gives the parameter of the next value."""
+
+
+class Search(NamedTuple):
+    """How to look into a column: its SQL depends on *variant* alone."""
+
+    variant: Hashable
+    values: tuple[Any, ...]
+    build: Callable[[Term, Bind], Term]
 
 
 class Flavor(Protocol):
@@ -31,23 +45,24 @@ class Flavor(Protocol):
     def elements(self, column: Term) -> TableValuedAlias:
         """Give the members of a JSON array of strings as a table with the column `value`."""
 
-    def has(self, column: Term, text: Term) -> Term:
+    def has(self, text: str) -> Search:
         """The column contains the text, whatever the case."""
 
-    def pattern(self, text: str) -> str:
-        """Give the parameter for has."""
-
-    def contains(self, column: Term, part: Term) -> Term:
+    def contains(self, part: Mapping[str, Any]) -> Search:
         """The JSON object contains the part."""
 
+    def unindexed(self, column: Term) -> Term:
+        """Give the column so that no index of it is chosen where the planner has no way to know better."""
 
-def _literal(text: str) -> str:
-    """Quote what LIKE gives a meaning to."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+def _like(text: str) -> str:
+    """Give the pattern for LIKE; what it gives a meaning to is quoted."""
+    quoted = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{quoted}%"
 
 
 class SqliteFlavor:
-    """SQLite. Functions of ours are registered on each connection: see functions()."""
+    """SQLite. A connection must offer FUNCTIONS."""
 
     dialect: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
     has_row_versions = False
@@ -61,14 +76,30 @@ class SqliteFlavor:
     def elements(self, column: Term) -> TableValuedAlias:
         return func.json_each(column).table_valued("value")
 
-    def has(self, column: Term, text: Term) -> Term:
-        return func.muster_has(column, text) == 1
+    def has(self, text: str) -> Search:
+        # LIKE is five times as fast as a function of ours, but knows the case of ASCII letters only.
+        if text.isascii():
+            return Search("like", (_like(text),), lambda column, bind: column.like(bind(), escape="\\"))
+        return Search("has", (text.casefold(),), lambda column, bind: func.muster_has(column, bind()) == 1)
 
-    def pattern(self, text: str) -> str:
-        return text.casefold()
+    def contains(self, part: Mapping[str, Any]) -> Search:
+        # First what the text must hold, as it was written by the same encoder: no call of ours for most rows.
+        texts = [_member(name, value) for name, value in part.items()][:MOST_TEXTS]
 
-    def contains(self, column: Term, part: Term) -> Term:
-        return func.muster_contains(column, part) == 1
+        def build(column: Term, bind: Bind) -> Term:
+            in_text = [func.instr(column, bind()) > 0 for _ in texts]
+            return and_(*in_text, func.muster_contains(column, bind()) == 1)
+
+        return Search(("contains", len(texts)), (*texts, to_json(part)), build)
+
+    def unindexed(self, column: Term) -> Term:
+        return UnaryExpression(column, operator=custom_op("+"))
+
+
+def _member(name: str, value: Any) -> str:
+    """Give what the text of an object with this member holds; a number may be written in several ways."""
+    is_written_one_way = value is None or isinstance(value, str | bool)
+    return to_json({name: value})[1:-1] if is_written_one_way else f"{to_json(name)}:"
 
 
 class PostgresFlavor:
@@ -86,14 +117,19 @@ class PostgresFlavor:
     def elements(self, column: Term) -> TableValuedAlias:
         return func.jsonb_array_elements_text(column).table_valued("value")
 
-    def has(self, column: Term, text: Term) -> Term:
-        return column.ilike(cast(text, Text))
+    def has(self, text: str) -> Search:
+        return Search("ilike", (_like(text),), lambda column, bind: column.ilike(cast(bind(), Text)))
 
-    def pattern(self, text: str) -> str:
-        return f"%{_literal(text)}%"
+    def contains(self, part: Mapping[str, Any]) -> Search:
+        contained = "@>"
+        return Search(
+            contained,
+            (to_json(part),),
+            lambda column, bind: column.op(contained, is_comparison=True)(cast(bind(), JSONB)),
+        )
 
-    def contains(self, column: Term, part: Term) -> Term:
-        return column.op("@>", is_comparison=True)(cast(part, JSONB))
+    def unindexed(self, column: Term) -> Term:
+        return column
 
 
 def has_text(column: str | None, folded: str) -> bool:

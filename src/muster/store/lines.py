@@ -35,6 +35,7 @@ def connect(server: Server, *, is_reader: bool = False) -> psycopg.Connection[Ro
     except psycopg.Error:
         raise errors.Unavailable(f"the database {server.name} does not answer") from None
     connection.adapters.register_loader("jsonb", TextLoader)
+    connection.prepared_max = 1000
     return connection
 
 

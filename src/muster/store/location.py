@@ -26,7 +26,7 @@ class Server:
 
 
 def locate(url: str) -> File | Server:
-    """Read `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`. Malformed for anything else."""
+    """Read `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`; Malformed otherwise."""
     try:
         parsed = make_url(url)
     except ArgumentError:

@@ -1,4 +1,4 @@
-"""Which noun lives in which table. To add a noun: its dataclass in core/model.py, its Table, a line here, a migration."""
+"""Which noun lives in which table. A new one is a dataclass of the core, a Table, a line here, a migration."""
 
 from typing import Any
 

@@ -63,7 +63,7 @@ class Outbox:
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, deliver: Deliver) -> None:
-        """Deliver all that comes, until cancelled. What *deliver* raises is its own to log; it is called again."""
+        """Deliver all that comes, until cancelled; what *deliver* raises, it has to log itself."""
         loop, wake = asyncio.get_running_loop(), asyncio.Event()
         self._store.on_events(lambda: _call_from_thread(loop, wake.set))
         while True:

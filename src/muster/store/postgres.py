@@ -16,18 +16,17 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
 from muster.core import errors, ports
-from muster.core.model import Event, Instant
+from muster.core.model import Instant
 from muster.core.ports import Tx
 from muster.store.failures import is_transient, of_postgres
 from muster.store.flavor import POSTGRES
 from muster.store.lines import Line, Watch, lock_number
 from muster.store.location import Server
-from muster.store.nouns import SHAPES
 from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import Statements
 from muster.store.tally import APPEND, FOLD, Tally, rows_of
 from muster.store.tx import Restart, Room, Transaction
-from muster.store.work import Answer, Desk, Job, call, settle
+from muster.store.work import Answer, Desk, Job, Observe, call, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +41,7 @@ class ConnectionLost(BaseException):
 
 
 class PostgresSession:
-    """A connection in use by one transaction: in a pipeline, or one answer after another when *is_careful*."""
+    """A connection in use by one transaction: in a pipeline or, when *is_careful*, answer by answer."""
 
     def __init__(self, connection: psycopg.Connection[Row], *, is_careful: bool) -> None:
         self._connection = connection
@@ -120,6 +119,7 @@ class PostgresStore:
         seals = Seals(sealer)
         self._room = Room(Statements(POSTGRES, seals), seals, sealer)
         self._watch = Watch(server)
+        self._observers: list[Observe] = []
         self._appended = 0  # by all threads, about: a fold too early or too late harms nobody
         self._writing = Desk("muster-writer", partial(self._serve, may_write=True), threads=writers)
         self._reading = Desk("muster-reader", partial(self._serve, may_write=False), threads=readers)
@@ -141,12 +141,16 @@ class PostgresStore:
 
     @property
     def delivers(self) -> bool:
-        """Say whether this process takes events out of the outbox: one at a time of all that share the database."""
+        """Say whether this process takes events out of the outbox: one of all that share the database."""
         return self._watch.is_chosen
 
     def on_events(self, wake: Callable[[], None]) -> None:
         """Call *wake*, from a thread of the store, whenever events may be waiting for this process."""
         self._watch.start(wake)
+
+    def on_commit(self, observe: Observe) -> None:
+        """Tell *observe*, from a thread of the store, of every commit that was tried."""
+        self._observers.append(observe)
 
     def close(self) -> None:
         """Finish what was accepted, then disconnect. Blocks; harmless when closed already."""
@@ -158,12 +162,16 @@ class PostgresStore:
         line = Line(self._server, is_reader=not may_write)
         attempt = self._write if may_write else self._read
         while (job := desk.wait()) is not None:
+            started = time.monotonic()
             settle([self._answer(line, job, attempt)])
-            self._tidy(line)
+            if may_write:
+                for observe in self._observers:
+                    observe(1, time.monotonic() - started)
+                self._tidy(line)
         line.drop()
 
     def _tidy(self, line: Line) -> None:
-        """Do after an answer what others need not wait for: say that there are events, fold what was appended."""
+        """Do what no answer waits for: say that there are events, fold what was appended."""
         if line.has_events:
             line.has_events = False
             self._watch.tell(line.ready)
@@ -207,7 +215,6 @@ class PostgresStore:
                 session, self._room, self._clock(), may_write=True, is_careful=is_careful
             )
             result = job.use_case(transaction)
-            transaction.require_whole()
             self._finish(session, transaction)
         except BaseException as error:
             self._give_up(line, session)
@@ -230,15 +237,12 @@ class PostgresStore:
             line.roll_back()
 
     def _finish(self, session: PostgresSession, transaction: Transaction) -> None:
-        """Write what was put off, and commit. Events come last: their numbers follow the order of the locks."""
+        """Write what was put off, and commit."""
         deltas = rows_of(transaction.tally)
         for row in deltas:
             append = self._room.statements.once("append", APPEND)
             session.send(append.sql, append.bind(row))
-        if transaction.events:
-            shape = SHAPES[Event]
-            flat = [v for event in transaction.events for v in shape.encode(event, self._room.seals)]
-            session.send(self._room.statements.insert(shape, len(transaction.events)), flat)
+        transaction.finish()
         session.is_committing = True
         session.send("COMMIT")
         session.leave_pipeline()

@@ -21,7 +21,7 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 def to_json(value: Any) -> str:
-    """Give the text of a JSON value. Malformed when it cannot be stored: lone surrogates, huge integers, NUL."""
+    """Give the text of a JSON value; Malformed for lone surrogates, NUL and what is not JSON."""
     try:
         text = _encode_json(value).decode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -45,7 +45,7 @@ def _strings(value: Any) -> str:
 
 
 class _Codec(Protocol):
-    """How one field is written and read, as Python expressions over the noun `n`, the row `r` and the column."""
+    """How one field is written and read, as Python expressions over the noun `n` and the row `r`."""
 
     names: dict[str, Any]
 
@@ -166,7 +166,7 @@ class Sealed(Plain):
 
 
 class Seals:
-    """Seals the secrets of rows. Each value is bound to its table, column and row, so that none can be moved."""
+    """Seals the secrets of rows. Each is bound to its table, column and row, so that none can be moved."""
 
     __slots__ = ("_sealer",)
 

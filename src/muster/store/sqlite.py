@@ -11,22 +11,21 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from muster.core import errors, ports
-from muster.core.model import Event, Instant
+from muster.core.model import Instant
 from muster.core.ports import Tx
 from muster.store.failures import of_sqlite
 from muster.store.flavor import FUNCTIONS, SQLITE
-from muster.store.nouns import SHAPES
 from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import MOST_ROWS, Statements
 from muster.store.tally import UPSERT_SQLITE, Tally, rows_of
 from muster.store.tx import Restart, Room, Transaction
-from muster.store.work import Answer, Desk, Job, call, settle
+from muster.store.work import Answer, Desk, Job, Observe, call, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_IN_GROUP = 256
-MOST_KEPT = 16
-"""Answers of a reader that wait for the next one; few, as that one may take long."""
+BACKLOG, MOST_SILENT = 4, 16
+"""With more reads waiting than the first, up to the second go without a wake-up of their own."""
 LONGEST_GROUP = 0.015
 """Seconds after which a group takes no more in, so that the first of it is not kept waiting."""
 _ERRORS = (sqlite3.Error, UnicodeEncodeError, OverflowError)
@@ -97,15 +96,17 @@ class SqliteStore:
         self, path: Path, sealer: ports.Sealer, clock: Callable[[], Instant], *, readers: int = 2
     ) -> None:
         """Open the file. Unavailable when another server has it open, or when it cannot be opened."""
-        self._path = path
         self._clock = clock
-        self._claim = claim(path)
         seals = Seals(sealer)
         self._room = Room(Statements(SQLITE, seals), seals, sealer)
         self._listeners: list[Callable[[], None]] = []
-        # Connected here, so that what is wrong with the file stops the start and not a thread.
-        self._writer = SqliteSession(connect(path))
-        self._idle_readers = [SqliteSession(connect(path, is_reader=True)) for _ in range(readers)]
+        self._observers: list[Observe] = []
+        with contextlib.ExitStack() as undo:
+            self._claim = undo.enter_context(claim(path))
+            # Connected here, so that what is wrong with the file stops the start and not a thread.
+            self._writer = SqliteSession(connect(path))
+            self._idle_readers = [SqliteSession(connect(path, is_reader=True)) for _ in range(readers)]
+            undo.pop_all()
         self._writing = Desk("muster-writer", self._write_forever)
         self._reading = Desk("muster-reader", self._read_forever, threads=readers)
 
@@ -133,6 +134,10 @@ class SqliteStore:
         """Call *wake*, from a thread of the store, whenever events were committed."""
         self._listeners.append(wake)
 
+    def on_commit(self, observe: Observe) -> None:
+        """Tell *observe*, from a thread of the store, of every commit that was tried."""
+        self._observers.append(observe)
+
     def close(self) -> None:
         """Finish what was accepted, then let go of the file. Blocks; harmless when closed already."""
         self._reading.close()
@@ -143,14 +148,16 @@ class SqliteStore:
 
     def _read_forever(self, desk: Desk) -> None:
         session = self._idle_readers.pop()
-        kept: list[Answer] = []
-        while (job := desk.more() if kept else desk.wait()) is not None or kept:
-            if job is not None:
-                kept.append(self._answer_read(session, job))
-            # While more waits, a few answers share a wake-up of the event loop, which costs more than a look-up.
-            if job is None or len(kept) == MOST_KEPT:
-                settle(kept)
-                kept = []
+        silent, owed = 0, None
+        while (job := desk.wait(owed)) is not None:
+            answer = self._answer_read(session, job)
+            # While much waits, answers share a wake-up of the loop: it costs more than a look-up. Should the
+            # next read take long, the answers of another thread wake the loop for these.
+            silent = silent + 1 if desk.depth > BACKLOG and silent < MOST_SILENT else 0
+            if owed is not None and owed is not job.mailbox:
+                owed.call()
+            job.mailbox.put([answer], calls=not silent)
+            owed = job.mailbox if silent else None
         session.connection.close()
 
     def _answer_read(self, session: SqliteSession, job: Job) -> Answer:
@@ -170,7 +177,11 @@ class SqliteStore:
     def _write_forever(self, desk: Desk) -> None:
         session = self._writer
         while (job := desk.wait()) is not None:
-            settle(self._write_group(session, desk, job))
+            started = time.monotonic()
+            answers = self._write_group(session, desk, job)
+            settle(answers)
+            for observe in self._observers:
+                observe(len(answers), time.monotonic() - started)
             if session.has_events:
                 session.has_events = False
                 for wake in self._listeners:
@@ -201,7 +212,7 @@ class SqliteStore:
         return answers
 
     def _answer_write(self, session: SqliteSession, job: Job) -> Answer:
-        """Run one job in its savepoint; if need be once more, carefully. Raises only what ends the whole group."""
+        """Run one job in its savepoint, once more if need be. Raises only what ends the whole group."""
         for is_careful in (False, True):
             try:
                 return job, self._attempt(session, job, is_careful=is_careful), None
@@ -218,22 +229,15 @@ class SqliteStore:
         session.send("SAVEPOINT use_case")
         try:
             result = job.use_case(transaction)
-            transaction.require_whole()
-            self._insert_events(session, transaction.events)
+            transaction.finish()
         except BaseException:
             session.send("ROLLBACK TO use_case")
             session.send("RELEASE use_case")
             raise
         session.send("RELEASE use_case")
         session.tally.update(transaction.tally)
+        session.has_events |= bool(transaction.events)
         return result
-
-    def _insert_events(self, session: SqliteSession, events: list[Event]) -> None:
-        if events:
-            shape = SHAPES[Event]
-            rows = [shape.encode(event, self._room.seals) for event in events]
-            session.insert_many(shape, rows, self._room.statements)
-            session.has_events = True
 
     def _write_tally(self, session: SqliteSession) -> None:
         upsert = self._room.statements.once("tally", UPSERT_SQLITE)
@@ -281,9 +285,8 @@ def claim(path: Path) -> Any:
     except OSError:
         owner = held.read().strip() or "unknown"
         held.close()
-        raise errors.Unavailable(
-            f"the database file {path} is in use by another server (process {owner}); SQLite serves one at a time"
-        ) from None
+        used = f"the database file {path} is in use by another server (process {owner})"
+        raise errors.Unavailable(f"{used}; SQLite serves one at a time") from None
     held.truncate(0)
     held.write(f"{os.getpid()}\n")
     held.flush()

@@ -28,18 +28,24 @@ from muster.store.rows import Seals, Shape
 
 MOST_ROWS = 64
 """Of one INSERT: each number of rows is a statement of its own."""
-MOST_OFFSET = 2**62
+MOST_ROWS_READ = 2**61
+_NARROW: frozenset[Hashable] = frozenset(
+    [("is", "id"), ("one of", "id"), ("is", "group_id"), ("is", "parent_id"), ("connected", True)]
+)
+"""Conditions that find few rows by an index of theirs: better than to walk the tenant's list for them."""
 
 
 class Statement(NamedTuple):
     """SQL text, which of the values given goes where, and the values that are always the same."""
 
     sql: str
+    takes: int
+    """How many values; more may be given."""
     places: tuple[int, ...]
     constants: tuple[Any, ...]
 
     def bind(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        given = (*values, *self.constants)
+        given = (*values[: self.takes], *self.constants)
         return tuple([given[place] for place in self.places])
 
 
@@ -95,18 +101,21 @@ class Statements:
     # --- reading --------------------------------------------------------------------------------------
 
     def clauses(self, shape: Shape, tenant: TenantId, conditions: Sequence[Condition]) -> list[Clause]:
-        """Give all that a query asks: its conditions, and first of all the tenant. Nothing else adds the tenant."""
+        """Give all that a query asks: first the tenant, which nothing else adds, then its conditions."""
         asked = [clause_of(shape, tenant, one, self.seals, self.flavor) for one in conditions]
-        return [*self.scope(shape, tenant), *asked]
+        is_narrow = shape.is_listed and not _NARROW.isdisjoint([clause.key for clause in asked])
+        return [*self.scope(shape, tenant, is_indexed=not is_narrow), *asked]
 
-    def scope(self, shape: Shape, tenant: TenantId) -> list[Clause]:
+    def scope(self, shape: Shape, tenant: TenantId, *, is_indexed: bool = True) -> list[Clause]:
         """Confine to the tenant's rows. ValueError when the noun belongs to no tenant."""
         if tenant == ANYWHERE:
             return []
         if not shape.is_scoped:
             raise ValueError(f"{shape.noun.__name__} belongs to no tenant: ask ANYWHERE")
         owner = shape.table.c.tenant_id
-        return [Clause("tenant", (tenant,), lambda _, bind: owner == bind())]
+        if is_indexed:
+            return [Clause("tenant", (tenant,), lambda _, bind: owner == bind())]
+        return [Clause("any tenant", (tenant,), lambda flavor, bind: flavor.unindexed(owner) == bind())]
 
     def select(
         self,
@@ -118,12 +127,12 @@ class Statements:
         is_versioned: bool = False,
         is_single: bool = False,
     ) -> tuple[str, tuple[Any, ...]]:
-        """Read the rows (or only one of them) that meet all clauses, in the order of their columns; give the SQL and its parameters."""
+        """Give SQL and parameters that read the rows, or only one of them, that meet all clauses."""
         keys = tuple([clause.key for clause in clauses])
         key = ("select", shape.name, keys, order, window and (window.limit is None), is_versioned, is_single)
         known = self._known.get(key)
         if known is None:
-            is_split = window is not None and _is_split(shape, keys, order)
+            is_split = window is not None and window.limit is not None and _is_split(shape, keys, order)
             write = self._by_status if is_split else self._select
             query = write(shape, clauses, order, is_versioned=is_versioned)
             query = query.limit(literal_column("1")).offset(literal_column("0")) if is_single else query
@@ -150,22 +159,23 @@ class Statements:
     ) -> Select[Any]:
         columns: list[Any] = [shape.table.c[name] for name in shape.columns]
         if is_versioned:
-            columns.append(version_of(shape))
+            columns.append(version_of(shape).label("version"))
         return select(*columns).where(*self._terms(clauses)).order_by(*_sorting(shape, order, shape.table.c))
 
     def _by_status(
         self, shape: Shape, clauses: list[Clause], order: Order | None, *, is_versioned: bool
     ) -> CompoundSelect[Any]:
-        """Read one status after another, each in the order of its index, and let the database merge them."""
+        """Read the first rows of each status in the order of its index, then the first of those."""
         parts = [
-            self._select(shape, clauses, None, is_versioned=is_versioned).where(
-                shape.table.c.status == literal_column(f"'{status.value}'")
-            )
+            self._select(shape, clauses, order, is_versioned=is_versioned)
+            .where(shape.table.c.status == literal_column(f"'{status.value}'"))
+            .limit(bindparam("w2", type_=BigInteger))
+            .offset(literal_column("0"))
+            .subquery()
             for status in Status
         ]
-        return union_all(*parts).order_by(
-            *_sorting(shape, order, {name: column(name) for name in shape.columns})
-        )
+        names: dict[str, Term] = {name: column(name) for name in shape.columns}
+        return union_all(*map(select, parts)).order_by(*_sorting(shape, order, names))
 
     def _terms(self, clauses: list[Clause]) -> list[Term]:
         bind = numbered("p")
@@ -189,7 +199,8 @@ class Statements:
         fixed = sorted({*names} - {*given})
         known = given + fixed
         constants = tuple(compiled.binds[name].value for name in fixed)
-        return Statement(str(compiled), tuple(known.index(name) for name in names), constants)
+        places = tuple(known.index(name) for name in names)
+        return Statement(str(compiled), len(given), places, constants)
 
 
 def _place(name: str) -> tuple[int, int]:
@@ -212,13 +223,9 @@ def tally_columns(shape: Shape) -> list[Term]:
 
 
 def _is_split(shape: Shape, keys: tuple[Hashable, ...], order: Order | None) -> bool:
-    """Say whether a list is best read status by status, because its index begins with tenant and status.
-
-    Not where another index finds few rows at once.
-    """
+    """Say whether a list is best read status by status, because its index begins with tenant and status."""
     is_default = order is not None and order.field == Order().field
-    others = {("is", "status"), ("is", "id"), ("one of", "id"), ("connected", True)}
-    return is_default and shape.is_listed and "tenant" in keys and others.isdisjoint(keys)
+    return is_default and shape.is_listed and "tenant" in keys and ("is", "status") not in keys
 
 
 def _sorting(shape: Shape, order: Order | None, columns: Any) -> list[Term]:
@@ -231,7 +238,11 @@ def _sorting(shape: Shape, order: Order | None, columns: Any) -> list[Term]:
 
 
 def _checked(window: Window) -> tuple[int, ...]:
+    """Give offset, limit, and how many rows come before the end of the window."""
     if window.offset < 0 or (window.limit is not None and window.limit < 0):
         raise errors.Malformed("offset and limit must not be negative")
-    offset = min(window.offset, MOST_OFFSET)
-    return (offset,) if window.limit is None else (offset, min(window.limit, MOST_OFFSET))
+    offset = min(window.offset, MOST_ROWS_READ)
+    if window.limit is None:
+        return (offset,)
+    limit = min(window.limit, MOST_ROWS_READ)
+    return offset, limit, offset + limit

@@ -1,4 +1,4 @@
-"""The schema, once, for SQLite and PostgreSQL. A noun's columns are its fields; how a value becomes one is rows.py."""
+"""The schema, once, for SQLite and PostgreSQL. A noun's columns are its fields, written as rows.py says."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def _where(column: str) -> dict[str, Any]:
 
 
 def _contains_index(table: str) -> Index:
-    """Let PostgreSQL answer `metadata @> …` from an index; SQLite leaves this one out (see migrations/env.py)."""
+    """Let PostgreSQL answer `metadata @> …` from an index; SQLite has none (see migrations/env.py)."""
     return Index(
         f"{table}_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
     ).ddl_if(dialect="postgresql")

@@ -28,7 +28,7 @@ APPEND = insert(tally_deltas).values(_VALUES)
 
 
 def rows_of(tally: Tally) -> list[tuple[str, str, str, int]]:
-    """Give what is to be written, always in the same order, so that writers cannot wait for each other in a ring."""
+    """Give what is to be written, always in the same order: so writers cannot wait in a ring."""
     return sorted((*key, n) for key, n in tally.items() if n)
 
 

@@ -1,4 +1,4 @@
-"""One transaction, as the core sees it. It decides nothing about when to begin, commit or try again: engines do."""
+"""One transaction, as the core sees it. When to begin, commit or try again is decided by the engines."""
 
 import secrets
 import uuid
@@ -31,7 +31,7 @@ class Session(Protocol):
     """A connection inside a transaction."""
 
     tally: Tally
-    """What this transaction did not write yet of the changes that others before it made; empty where it cannot be."""
+    """Changes by earlier transactions of the group that are not in the tables yet; else empty."""
 
     def rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         """Run a statement and give its rows. An error of the store's vocabulary when it fails."""
@@ -66,7 +66,7 @@ class Transaction:
     """Implements core/ports.Tx over a session.
 
     *is_careful* puts a savepoint around every write, so that a use case may go on after a Conflict. The
-    first attempt goes without; when it does go on after one, Restart makes the engine run it again, carefully.
+    first attempt goes without; if it does go on after one, Restart makes the engine run it once more.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Transaction:
         self._is_careful = is_careful
         self._is_versioned = may_write and room.statements.flavor.has_row_versions
         self._seen: dict[tuple[Any, ...], tuple[str | None, Status | None]] = {}
-        self.is_broken = False
+        self._is_broken = False
         self.tally = Tally()
         self.events: list[Event] = []
 
@@ -113,7 +113,7 @@ class Transaction:
         return self._room.seals
 
     def execute(self, key: str, statement: ClauseElement, values: Sequence[Any] = ()) -> list[Row]:
-        """Run a statement of the store's own, compiled once under its key; values in the order of its text."""
+        """Run a statement of the store's own, compiled once under its key; values as they stand in it."""
         known = self._room.statements.once(key, statement)
         return self._rows(known.sql, known.bind(values))
 
@@ -161,7 +161,7 @@ class Transaction:
         self._seen[(shape.name, *shape.identity(noun))] = (None, noun.status if shape.has_status else None)
 
     def _known(self, shape: Shape, noun: Any) -> tuple[str | None, Status | None] | None:
-        """Give the version and status of the row as this transaction last saw it; read it if the tally needs it."""
+        """Give version and status of the row as last seen here; read it if the tally needs the status."""
         key = (shape.name, *shape.identity(noun))
         known = self._seen.get(key)
         if known is None and shape.has_status:
@@ -193,11 +193,12 @@ class Transaction:
             self._session.savepoint("SAVEPOINT")
         try:
             done = write()
-        except errors.Conflict:
+        except Exception:
+            self._is_broken = True
             if self._is_careful:
                 self._session.savepoint("ROLLBACK TO")
                 self._session.savepoint("RELEASE")
-            self.is_broken = not self._is_careful
+                self._is_broken = False
             raise
         if self._is_careful:
             self._session.savepoint("RELEASE")
@@ -209,9 +210,16 @@ class Transaction:
         self.require_whole()
 
     def require_whole(self) -> None:
-        """Raise Restart if a write failed and was not undone; such a transaction must not go on nor be committed."""
-        if self.is_broken:
+        """Raise Restart if a write failed and was not undone: then nothing may follow, and no commit."""
+        if self._is_broken:
             raise Restart
+
+    def finish(self) -> None:
+        """Write what was put off: events come last, so that their numbers follow the order of row locks."""
+        self.require_whole()
+        if self.events:
+            shape = SHAPES[Event]
+            self._insert([(shape, [shape.encode(event, self._room.seals) for event in self.events])])
 
     # --- reading --------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How work reaches a store's threads and how answers return: whole groups at a time, since each wake-up costs."""
+"""How work reaches a store's threads and how answers return: many at a time, since each wake-up costs."""
 
 import asyncio
 import threading
@@ -12,6 +12,8 @@ from muster.core import errors
 from muster.core.ports import Tx
 
 R = TypeVar("R")
+Observe = Callable[[int, float], None]
+"""Is told how many use cases shared a commit, and how many seconds they and it took together."""
 
 
 class Mailbox:
@@ -22,9 +24,14 @@ class Mailbox:
         self._answers: deque[Answer] = deque()
         self._is_called = False
 
-    def put(self, answers: Iterable["Answer"]) -> None:
-        """Hand over answers; from any thread."""
+    def put(self, answers: Iterable["Answer"], *, calls: bool = True) -> None:
+        """Hand over answers, from any thread; those that do not call go with the next ones that do."""
         self._answers.extend(answers)
+        if calls:
+            self.call()
+
+    def call(self) -> None:
+        """Wake the loop, unless that is under way."""
         if not self._is_called:
             self._is_called = True
             try:
@@ -99,11 +106,18 @@ class Desk:
             box = self._mailboxes[loop] = Mailbox(loop)
         return box
 
-    def wait(self) -> Job | None:
-        """Wait for a job; None when there will be none any more."""
-        job = self._queue.get()
+    def wait(self, owed: Mailbox | None = None) -> Job | None:
+        """Wait for a job; before it comes to waiting, call *owed*. None when no job will come any more."""
+        try:
+            job = self._queue.get_nowait()
+        except Empty:
+            if owed is not None:
+                owed.call()
+            job = self._queue.get()
         if job is None:
             self._queue.put(None)  # for the next thread
+            if owed is not None:
+                owed.call()
         return job
 
     def more(self) -> Job | None:
