@@ -81,6 +81,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "updateClientTags": {"tags": ["a"]},
         "createGroup": {"name": "g"},
         "updateGroup": {"name": "g2"},
+        "updateGroupTags": {"tags": ["a"]},
         "setGroupParent": {"parent_id": ids["child"]},
         "addGroupChildren": {"children_ids": [ids["child"]]},
         "removeGroupChildren": {"children_ids": [ids["child"]]},
@@ -89,6 +90,11 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "rejectInvitation": {"domain_id": ids["domain"]},
         "createKey": {"type": 3, "duration": 60},
         "createPat": {"name": f"p-{mark}", "duration": "1h"},
+        "updatePatName": {"name": f"p2-{mark}"},
+        "updatePatDescription": {"description": "d"},
+        "resetPat": {"duration": "2h"},
+        "addPatScope": {"scopes": [{"entity_type": "clients", "operation": "read"}]},
+        "removePatScope": {"scopes": [{"entity_type": "clients", "operation": "read"}]},
         "createRole": {"role_name": f"r-{mark}"},
         "updateRole": {"name": f"r2-{mark}"},
         "addRoleActions": actions,
@@ -112,7 +118,8 @@ class Operation:
     def path(self, ids: dict[str, str]) -> str:
         kind = re.match(r"/(?:\{domain\}/)?(domains|clients|channels|groups)/", self.template)
         role = ids.get(f"role of {kind[1]}", "") if kind else ""
-        return re.sub(r"\{(\w+)\}", lambda m: role if m[1].startswith("role") else ids[m[1]], self.template)
+        path = re.sub(r"\{(\w+)\}", lambda m: role if m[1].startswith("role") else ids[m[1]], self.template)
+        return f"{path}?username=alice" if self.id == "searchUsers" else path
 
     def body(self, ids: dict[str, str]) -> Any:
         known = bodies(ids)

@@ -191,7 +191,7 @@ async def test_connected(store: AnyStore):
 
 
 async def test_active(store: AnyStore):
-    """Connected with both kinds to every channel it lists."""
+    """Connected with both kinds to every channel it lists; one that lists none is not."""
     lists = {"d1": ("c1", "c2"), "d2": ("c1",), "d3": ("c1",), "d4": ()}
     await store.run(
         lambda tx: tx.add(
@@ -212,12 +212,12 @@ async def test_active(store: AnyStore):
         assert found.total == len(found.items)
         return sorted(one.device_id for one in found.items)
 
-    assert await active(True) == ["d1", "d4"]
-    assert await active(False) == ["d2", "d3"]
+    assert await active(True) == ["d1"]
+    assert await active(False) == ["d2", "d3", "d4"]
 
 
 async def test_visible(store: AnyStore):
-    """To the creator while nobody else is said to administer it, to holders of roles on it or above it."""
+    """To the creator, of it or of a group above, while nobody else administers that; to holders of roles."""
     await store.run(
         lambda tx: tx.add(
             group("top"),
@@ -242,12 +242,12 @@ async def test_visible(store: AnyStore):
         )
     )
     mine = VisibleTo("me", ("read", "device_read"))
-    expected = ["in low", "mine", "shared"]
+    expected = ["in low", "in own", "mine", "shared"]
     assert await ids(store, m.Device, T1, mine) == expected
     assert await ids(store, m.Device, ANYWHERE, mine) == expected
     assert await ids(store, m.Device, T1, mine, Is("status", m.Status.ENABLED), order=Order()) == expected
     page = await store.read(lambda tx: tx.page(m.Device, T1, mine, window=Window(0, 2)))
-    assert ([one.id for one in page.items], page.total) == (expected[:2], 3)
+    assert ([one.id for one in page.items], page.total) == (expected[:2], 4)
     assert await ids(store, m.Device, T1, VisibleTo("other", ("read", "device_read"))) == ["given away"]
     assert await ids(store, m.Group, T1, VisibleTo("me", ("read", "group_read"))) == ["own", "top"]
     assert await ids(store, m.Channel, T1, VisibleTo("me", ("read", "channel_read"))) == []
