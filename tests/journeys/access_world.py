@@ -65,6 +65,8 @@ class World:
                 "user": friend,
                 "user_id": owner,
                 "mark": mark,
+                "entity_type": "client",
+                "entity_id": client,
             }
             for kind, path in (
                 ("domains", f"/domains/{domain}"),
@@ -82,7 +84,7 @@ class World:
 
     def unknown(self) -> dict[str, str]:
         """Give ids of the same form that name nothing."""
-        return {name: str(uuid.uuid4()) for name in self.ids}
+        return {**{name: str(uuid.uuid4()) for name in self.ids}, "entity_type": self.ids["entity_type"]}
 
 
 def connect(channels: list[str], clients: list[str]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from muster.settings import load
 from tests.journeys.access_world import Callers, World, callers, member_without_rights, send
 from tests.journeys.server import Server
 
+EMPTY_LISTS = re.compile(
+    r"^(list|search|getProfile|get(Layout|Available))|^(createUser|createDomain|refresh|provision$|bootstrap)"
+)
 ANYBODY = {
     # What is one's own, or is there for everybody who is somebody.
     "getProfile",
@@ -26,8 +29,7 @@ ANYBODY = {
     "createDomain",
     "getUser",
     "listInvitations",
-    "issueKey",
-    "listDomainActionsOfAny",
+    "createKey",
     "createPat",
     "listPats",
     "provision",
@@ -43,8 +45,6 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
     clients = {"client_ids": [ids["spare"]], "types": ["publish"]}
     members, actions = {"members": [ids["user"]]}, {"actions": ["read"]}
     mark = ids["mark"]
-    entry = {"entity_type": "clients", "domain_id": ids["domain"], "operation": "read", "entity_id": "*"}
-    scope = {"scopes": [entry]}
     return {
         "createDomain": {"name": "d", "alias": f"d-{mark}"},
         "updateDomain": {"name": "d2"},
@@ -61,6 +61,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "createChannels": [{"name": "c"}],
         "connect": connect,
         "disconnect": connect,
+        "connectAll": [connect],
         "updateChannel": {"name": "c2"},
         "connectClients": clients,
         "putClients": clients,
@@ -81,33 +82,28 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "updateClientTags": {"tags": ["a"]},
         "createGroup": {"name": "g"},
         "updateGroup": {"name": "g2"},
-        "setGroupParent": {"parent_id": ids["child"]},
         "updateGroupTags": {"tags": ["a"]},
-        "addChildren": {"children_ids": [ids["child"]]},
-        "removeChildren": {"children_ids": [ids["child"]]},
-        "invite": {"invitee_user_id": ids["user"], "role_id": ids["role of domains"]},
+        "setGroupParent": {"parent_id": ids["child"]},
+        "addGroupChildren": {"children_ids": [ids["child"]]},
+        "removeGroupChildren": {"children_ids": [ids["child"]]},
+        "createInvitation": {"invitee_user_id": ids["user"], "role_id": ids["role of domains"]},
         "acceptInvitation": {"domain_id": ids["domain"]},
         "rejectInvitation": {"domain_id": ids["domain"]},
-        "issueKey": {"type": 3, "duration": 60},
-        "updatePatName": {"name": "other"},
-        "updatePatDescription": {"description": "other"},
-        "addPatScope": scope,
-        "removePatScope": scope,
-        "resetPat": {"duration": "1h"},
-        "connectAll": [connect],
+        "createKey": {"type": 3, "duration": 60},
         "createPat": {"name": f"p-{mark}", "duration": "1h"},
+        "updatePatName": {"name": f"p2-{mark}"},
+        "updatePatDescription": {"description": "d"},
+        "resetPat": {"duration": "2h"},
+        "addPatScope": {"scopes": [{"entity_type": "clients", "operation": "read"}]},
+        "removePatScope": {"scopes": [{"entity_type": "clients", "operation": "read"}]},
         "createRole": {"role_name": f"r-{mark}"},
         "updateRole": {"name": f"r2-{mark}"},
         "addRoleActions": actions,
-        "removeRoleActions": actions,
+        "deleteRoleActions": actions,
         "addRoleMembers": members,
-        "removeRoleMembers": members,
+        "deleteRoleMembers": members,
         "removeMembers": {"member_ids": [ids["user"]]},
     }
-
-
-QUERY = {"searchUsers": "?username=alice"}
-"""What an operation cannot do without."""
 
 
 class Operation:
@@ -122,20 +118,14 @@ class Operation:
 
     def path(self, ids: dict[str, str]) -> str:
         kind = re.match(r"/(?:\{domain\}/)?(domains|clients|channels|groups)/", self.template)
-        named = {
-            **ids,
-            "role": ids.get(f"role of {kind[1]}", "") if kind else "",
-            "key": ids["key_id"],
-            "pat": ids["pat_id"],
-            "entity_type": "client",
-            "entity_id": ids["client"],
-        }
-        return re.sub(r"\{(\w+)\}", lambda m: named[m[1]], self.template) + QUERY.get(self.id, "")
+        role = ids.get(f"role of {kind[1]}", "") if kind else ""
+        path = re.sub(r"\{(\w+)\}", lambda m: role if m[1].startswith("role") else ids[m[1]], self.template)
+        return f"{path}?username=alice" if self.id == "searchUsers" else path
 
     def body(self, ids: dict[str, str]) -> Any:
         known = bodies(ids)
-        of_any = re.sub(r"(Domain|Client|Channel|Group)(?=Role|Members)", "", self.id)
-        return known.get(self.id, known.get(of_any)) if self.takes_body else None
+        base = re.sub(r"(Of)?(Domain|Client|Channel|Group)s?$", "", self.id)
+        return known.get(self.id, known.get(base)) if self.takes_body else None
 
 
 @pytest.fixture(scope="module")
@@ -235,10 +225,12 @@ def test_a_member_without_rights_sees_and_does_nothing(
 
 def is_harmless(operation: Operation, answer: httpx.Response) -> bool:
     """An empty list, the domain's own card, or what says nothing about anybody."""
-    if operation.id in ("getDomain", "getLayoutContentInDomain"):
+    if operation.id in ("getDomain", "getLayoutContentInDomain") or operation.id.startswith(
+        "availableActions"
+    ):
         return True
     said = answer.json()
-    return isinstance(said, dict) and (said.get("total") == 0 or said.keys() == {"available_actions"})
+    return isinstance(said, dict) and said.get("total") == 0
 
 
 def test_the_owner_may_do_everything(server: Server, who: Callers, operations: list[Operation]) -> None:
@@ -257,7 +249,7 @@ def test_the_owner_may_do_everything(server: Server, who: Callers, operations: l
     assert {} == wrong
 
 
-ADMINS_ONLY = {"listUsers", "freezeDomain", "listUserJournal"}
+ADMINS_ONLY = {"listUsers", "freezeDomain"}
 ONES_OWN = {"updateUserSecret", "acceptInvitation", "rejectInvitation"}
 STATE = {
     ("enableClient", 409),

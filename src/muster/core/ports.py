@@ -122,7 +122,10 @@ class HeldBy:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The bootstrap configuration is (or is not) connected to all the channels it lists."""
+    """The bootstrap configuration is (or is not) connected to all the channels it lists, one at least.
+
+    Channels that were deleted since do not count.
+    """
 
     is_active: bool
 

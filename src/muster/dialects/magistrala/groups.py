@@ -218,7 +218,7 @@ def _children(data: wire.Children) -> list[str]:
     return data.children_ids
 
 
-@post("/{domain:str}/groups/{group:str}/children", operation_id="addChildren", status_code=200)
+@post("/{domain:str}/groups/{group:str}/children", operation_id="addGroupChildren", status_code=200)
 async def add_children(
     request: AnyRequest, domain: str, group: str, data: wire.Children, desk: Desk
 ) -> Rendered[None]:
@@ -227,7 +227,7 @@ async def add_children(
     return await desk.run(request, groups.add_children, *args, reply=lambda _: Reply())
 
 
-@delete("/{domain:str}/groups/{group:str}/children", operation_id="removeChildren", status_code=204)
+@delete("/{domain:str}/groups/{group:str}/children", operation_id="removeGroupChildren", status_code=204)
 async def remove_children(
     request: AnyRequest, domain: str, group: str, data: wire.Children, desk: Desk
 ) -> Rendered[None]:
@@ -236,13 +236,15 @@ async def remove_children(
     return await desk.run(request, groups.remove_children, *args, reply=_nothing)
 
 
-@delete("/{domain:str}/groups/{group:str}/children/all", operation_id="removeAllChildren", status_code=204)
+@delete(
+    "/{domain:str}/groups/{group:str}/children/all", operation_id="removeAllGroupChildren", status_code=204
+)
 async def remove_all_children(request: AnyRequest, domain: str, group: str, desk: Desk) -> Rendered[None]:
     """Hang all children of this group at the root."""
     return await desk.run(request, groups.remove_children, TenantId(domain), group, None, reply=_nothing)
 
 
-@get("/{domain:str}/groups/{group:str}/children", operation_id="listChildren", opt={"query": _LISTED})
+@get("/{domain:str}/groups/{group:str}/children", operation_id="listGroupChildren", opt={"query": _LISTED})
 async def list_children(request: AnyRequest, domain: str, group: str, desk: Desk) -> Rendered[wire.GroupPage]:
     """List the groups directly under a group."""
     asked = window(request)

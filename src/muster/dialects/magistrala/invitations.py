@@ -25,7 +25,7 @@ _QUERY: queries.Schemas = {
 _FIELDS = {"invited_by": "invited_by", "user_id": "user_id", "domain_id": "tenant_id", "role_id": "role_id"}
 
 
-@post("/domains/{domain:str}/invitations", operation_id="invite", status_code=201)
+@post("/domains/{domain:str}/invitations", operation_id="createInvitation", status_code=201)
 async def invite(request: AnyRequest, domain: str, data: wire.NewInvitation, desk: Desk) -> Rendered[None]:
     """Ask a user into a role of a domain."""
     if not data.invitee_user_id:

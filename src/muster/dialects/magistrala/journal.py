@@ -138,13 +138,13 @@ async def list_of_entity(
     return await desk.read(request, journal.list_of_entity, *args, order=order, window=asked, reply=reply)
 
 
-@get("/journal/user/{user:str}", operation_id="listUserJournal", opt={"query": _QUERY})
-async def list_of_user(request: AnyRequest, user: str, desk: Desk) -> Rendered[wire.JournalPage]:
+@get("/journal/user/{user_id:str}", operation_id="listUserJournal", opt={"query": _QUERY})
+async def list_of_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wire.JournalPage]:
     """List what happened to a user, for the user and admins."""
     return await desk.read(
         request,
         journal.list_of_user,
-        user,
+        user_id,
         *_conditions(request),
         order=_order(request),
         window=window(request),

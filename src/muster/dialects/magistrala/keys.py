@@ -32,7 +32,7 @@ def _nothing(_: object) -> Reply:
 # --- keys ------------------------------------------------------------------------------------------------
 
 
-@post("/keys", operation_id="issueKey", status_code=201)
+@post("/keys", operation_id="createKey", status_code=201)
 async def issue_key(
     request: AnyRequest, data: wire.NewKey, desk: Desk, options: Options
 ) -> Rendered[wire.KeyIssued]:
@@ -66,18 +66,18 @@ def _issued(made: tuple[ApiKey, Secret]) -> Reply:
     return Reply(status=201, body=body)
 
 
-@get("/keys/{key:str}", operation_id="getKey")
-async def get_key(request: AnyRequest, key: str, desk: Desk) -> Rendered[wire.KeyOut]:
+@get("/keys/{key_id:str}", operation_id="getKey")
+async def get_key(request: AnyRequest, key_id: str, desk: Desk) -> Rendered[wire.KeyOut]:
     """Show one of the caller's API keys, without its value."""
     return await desk.read(
-        request, keys.get_key, key, is_personal=False, reply=lambda found: Reply(body=wire.key(found))
+        request, keys.get_key, key_id, is_personal=False, reply=lambda found: Reply(body=wire.key(found))
     )
 
 
-@delete("/keys/{key:str}", operation_id="revokeKey", status_code=204)
-async def delete_key(request: AnyRequest, key: str, desk: Desk) -> Rendered[None]:
+@delete("/keys/{key_id:str}", operation_id="revokeKey", status_code=204)
+async def delete_key(request: AnyRequest, key_id: str, desk: Desk) -> Rendered[None]:
     """End an API key."""
-    return await desk.run(request, keys.delete_key, key, is_personal=False, reply=_nothing)
+    return await desk.run(request, keys.delete_key, key_id, is_personal=False, reply=_nothing)
 
 
 # --- personal access tokens ------------------------------------------------------------------------------
@@ -140,10 +140,10 @@ async def delete_pats(request: AnyRequest, desk: Desk) -> Rendered[None]:
     return await desk.run(request, keys.delete_keys, is_personal=True, reply=_nothing)
 
 
-@get("/pats/{pat:str}", operation_id="getPat")
-async def get_pat(request: AnyRequest, pat: str, desk: Desk) -> Rendered[wire.PatOut]:
+@get("/pats/{pat_id:str}", operation_id="getPat")
+async def get_pat(request: AnyRequest, pat_id: str, desk: Desk) -> Rendered[wire.PatOut]:
     """Show a token, without its secret."""
-    return await desk.read(request, keys.get_key, pat, is_personal=True, reply=_shown())
+    return await desk.read(request, keys.get_key, pat_id, is_personal=True, reply=_shown())
 
 
 def _shown(status: int = 200) -> Callable[[ApiKey], Reply]:
@@ -151,55 +151,57 @@ def _shown(status: int = 200) -> Callable[[ApiKey], Reply]:
 
 
 async def _update(
-    request: AnyRequest, desk: Desk, pat: str, change: Callable[[ApiKey], ApiKey], *, status: int
+    request: AnyRequest, desk: Desk, pat_id: str, change: Callable[[ApiKey], ApiKey], *, status: int
 ) -> Rendered[wire.PatOut]:
-    return await desk.run(request, keys.update_key, pat, change, reply=_shown(status))
+    return await desk.run(request, keys.update_key, pat_id, change, reply=_shown(status))
 
 
-@patch("/pats/{pat:str}/name", operation_id="updatePatName", status_code=202)
-async def update_name(request: AnyRequest, pat: str, data: wire.PatName, desk: Desk) -> Rendered[wire.PatOut]:
+@patch("/pats/{pat_id:str}/name", operation_id="updatePatName", status_code=202)
+async def update_name(
+    request: AnyRequest, pat_id: str, data: wire.PatName, desk: Desk
+) -> Rendered[wire.PatOut]:
     """Rename a token."""
     name = _name(data.name)
-    return await _update(request, desk, pat, lambda key: replace(key, name=name), status=202)
+    return await _update(request, desk, pat_id, lambda key: replace(key, name=name), status=202)
 
 
-@patch("/pats/{pat:str}/description", operation_id="updatePatDescription", status_code=202)
+@patch("/pats/{pat_id:str}/description", operation_id="updatePatDescription", status_code=202)
 async def update_description(
-    request: AnyRequest, pat: str, data: wire.PatDescription, desk: Desk
+    request: AnyRequest, pat_id: str, data: wire.PatDescription, desk: Desk
 ) -> Rendered[wire.PatOut]:
     """Describe a token anew."""
     if not data.description:
         raise Malformed("missing description")
     said = data.description
-    return await _update(request, desk, pat, lambda key: replace(key, description=said), status=202)
+    return await _update(request, desk, pat_id, lambda key: replace(key, description=said), status=202)
 
 
-@patch("/pats/{pat:str}/secret/reset", operation_id="resetPat")
+@patch("/pats/{pat_id:str}/secret/reset", operation_id="resetPat")
 async def reset_secret(
-    request: AnyRequest, pat: str, data: wire.PatLifetime, desk: Desk
+    request: AnyRequest, pat_id: str, data: wire.PatLifetime, desk: Desk
 ) -> Rendered[wire.PatOut]:
     """Give a token another secret and lifetime; the old secret ends."""
     lifetime = _lifetime(data.duration)
-    return await desk.run(request, keys.reset_key, pat, lifetime=lifetime, reply=_made(200))
+    return await desk.run(request, keys.reset_key, pat_id, lifetime=lifetime, reply=_made(200))
 
 
-@patch("/pats/{pat:str}/secret/revoke", operation_id="revokePat", status_code=204)
-async def revoke_secret(request: AnyRequest, pat: str, desk: Desk) -> Rendered[None]:
+@patch("/pats/{pat_id:str}/secret/revoke", operation_id="revokePat", status_code=204)
+async def revoke_secret(request: AnyRequest, pat_id: str, desk: Desk) -> Rendered[None]:
     """End a token's secret; the token stays, and can be given another."""
-    return await desk.run(request, keys.revoke_key, pat, reply=_nothing)
+    return await desk.run(request, keys.revoke_key, pat_id, reply=_nothing)
 
 
-@delete("/pats/{pat:str}", operation_id="deletePat", status_code=204)
-async def delete_pat(request: AnyRequest, pat: str, desk: Desk) -> Rendered[None]:
+@delete("/pats/{pat_id:str}", operation_id="deletePat", status_code=204)
+async def delete_pat(request: AnyRequest, pat_id: str, desk: Desk) -> Rendered[None]:
     """Delete a token."""
-    return await desk.run(request, keys.delete_key, pat, is_personal=True, reply=_nothing)
+    return await desk.run(request, keys.delete_key, pat_id, is_personal=True, reply=_nothing)
 
 
 # --- their scopes ----------------------------------------------------------------------------------------
 
 
-@get("/pats/{pat:str}/scopes", operation_id="listPatScopes", opt={"query": queries.PAGE})
-async def list_scopes(request: AnyRequest, pat: str, desk: Desk) -> Rendered[wire.ScopePage]:
+@get("/pats/{pat_id:str}/scopes", operation_id="listPatScopes", opt={"query": queries.PAGE})
+async def list_scopes(request: AnyRequest, pat_id: str, desk: Desk) -> Rendered[wire.ScopePage]:
     """List what a token is good for."""
     asked = window(request)
 
@@ -210,12 +212,12 @@ async def list_scopes(request: AnyRequest, pat: str, desk: Desk) -> Rendered[wir
         )
         return Reply(body=body)
 
-    return await desk.read(request, keys.get_key, pat, is_personal=True, reply=shown)
+    return await desk.read(request, keys.get_key, pat_id, is_personal=True, reply=shown)
 
 
-@patch("/pats/{pat:str}/scope/add", operation_id="addPatScope")
+@patch("/pats/{pat_id:str}/scope/add", operation_id="addPatScope")
 async def add_scope(
-    request: AnyRequest, pat: str, data: wire.ScopeChange, desk: Desk
+    request: AnyRequest, pat_id: str, data: wire.ScopeChange, desk: Desk
 ) -> Rendered[wire.PatOut]:
     """Let a token do more."""
     added = wire.scope_changed(data)
@@ -226,12 +228,12 @@ async def add_scope(
         fresh = [entry for entry in added if entry not in (key.scope or [])]
         return replace(key, scope=_checked([*(key.scope or []), *fresh]))
 
-    return await _update(request, desk, pat, change, status=200)
+    return await _update(request, desk, pat_id, change, status=200)
 
 
-@patch("/pats/{pat:str}/scope/remove", operation_id="removePatScope")
+@patch("/pats/{pat_id:str}/scope/remove", operation_id="removePatScope")
 async def remove_scope(
-    request: AnyRequest, pat: str, data: wire.ScopeChange, desk: Desk
+    request: AnyRequest, pat_id: str, data: wire.ScopeChange, desk: Desk
 ) -> Rendered[wire.PatOut]:
     """Let a token do less."""
     dropped, ids = wire.scope_changed(data), set(data.scopes_id or ())
@@ -242,13 +244,13 @@ async def remove_scope(
         kept = [e for e in key.scope or [] if e not in dropped and wire.scope_id(key.id, e) not in ids]
         return replace(key, scope=kept)
 
-    return await _update(request, desk, pat, change, status=200)
+    return await _update(request, desk, pat_id, change, status=200)
 
 
-@delete("/pats/{pat:str}/scope", operation_id="clearPatScope", status_code=200)
-async def clear_scope(request: AnyRequest, pat: str, desk: Desk) -> Rendered[wire.PatOut]:
+@delete("/pats/{pat_id:str}/scope", operation_id="clearPatScope", status_code=200)
+async def clear_scope(request: AnyRequest, pat_id: str, desk: Desk) -> Rendered[wire.PatOut]:
     """Let a token do nothing any more."""
-    return await _update(request, desk, pat, lambda key: replace(key, scope=[]), status=200)
+    return await _update(request, desk, pat_id, lambda key: replace(key, scope=[]), status=200)
 
 
 HANDLERS = [

@@ -2,6 +2,7 @@
 
 import msgspec
 from litestar import delete, get, post
+from litestar.openapi.datastructures import ResponseSpec
 
 from muster.core import access, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
@@ -189,16 +190,19 @@ async def _post(
     return await desk.run(request, _provision, domain, options, asked, evidence=known, reply=_mapped)
 
 
+_DRY = {200: ResponseSpec(Planned, description="What a call would make (`dry_run=true`).")}
 _MAPPING = {"content_type": "exact", "query": {"dry_run": _FLAG}, "token": "optional"}
 
 
-@post("/mapping", operation_id="provision", status_code=201, opt=_MAPPING)
+@post("/mapping", operation_id="provision", status_code=201, opt=_MAPPING, responses=_DRY)
 async def post_mapping(request: AnyRequest, data: Mapping, desk: Desk, options: Options) -> Rendered[Mapped]:
     """Provision a gateway in the configured or the caller's own domain: all of it or nothing."""
     return await _post(request, None, data, desk, options)
 
 
-@post("/{domain:str}/mapping", operation_id="provisionInDomain", status_code=201, opt=_MAPPING)
+@post(
+    "/{domain:str}/mapping", operation_id="provisionInDomain", status_code=201, opt=_MAPPING, responses=_DRY
+)
 async def post_mapping_in(
     request: AnyRequest, domain: str, data: Mapping, desk: Desk, options: Options
 ) -> Rendered[Mapped]:
@@ -212,7 +216,8 @@ def _content(tx: Tx, caller: Caller, domain: str | None, options: Options) -> Js
 
 
 def _shown(content: Json) -> Reply:
-    return Reply(body=msgspec.json.encode(content))
+    # As bytes, because no body at all is not `null`.
+    return Reply(body=msgspec.json.encode(content) + b"\n")
 
 
 @get("/mapping", operation_id="getLayoutContent", opt={"token": "optional"})

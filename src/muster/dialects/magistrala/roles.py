@@ -250,22 +250,22 @@ class _Route:
 
 _ONE = "/roles/{role:str}"
 _ROUTES = (
-    _Route(get, "/roles/available-actions", "list*Actions", 200, _available_actions),
-    _Route(post, "/roles", "create*Role", 201, _create),
-    _Route(get, "/roles", "list*Roles", 200, _list, queries.PAGE),
-    _Route(get, "/roles/members", "list*Members", 200, _list_entity_members, queries.PAGE),
-    _Route(delete, "/roles/members", "remove*Members", 204, _remove_entity_members),
-    _Route(get, _ONE, "get*Role", 200, _get),
-    _Route(put, _ONE, "update*Role", 200, _rename),
-    _Route(delete, _ONE, "delete*Role", 204, _delete),
-    _Route(post, f"{_ONE}/actions", "add*RoleActions", 200, _add_actions),
-    _Route(get, f"{_ONE}/actions", "list*RoleActions", 200, _list_actions),
-    _Route(post, f"{_ONE}/actions/delete", "remove*RoleActions", 204, _remove_actions),
-    _Route(post, f"{_ONE}/actions/delete-all", "clear*RoleActions", 204, _clear_actions),
-    _Route(post, f"{_ONE}/members", "add*RoleMembers", 200, _add_members),
-    _Route(get, f"{_ONE}/members", "list*RoleMembers", 200, _list_members, queries.PAGE),
-    _Route(post, f"{_ONE}/members/delete", "remove*RoleMembers", 204, _remove_members),
-    _Route(post, f"{_ONE}/members/delete-all", "clear*RoleMembers", 204, _clear_members),
+    _Route(get, "/roles/available-actions", "availableActionsOf*", 200, _available_actions),
+    _Route(post, "/roles", "createRoleOf*", 201, _create),
+    _Route(get, "/roles", "listRolesOf*", 200, _list, queries.PAGE),
+    _Route(get, "/roles/members", "listMembersOf*", 200, _list_entity_members, queries.PAGE),
+    _Route(delete, "/roles/members", "removeMembersOf*", 204, _remove_entity_members),
+    _Route(get, _ONE, "getRoleOf*", 200, _get),
+    _Route(put, _ONE, "updateRoleOf*", 200, _rename),
+    _Route(delete, _ONE, "deleteRoleOf*", 204, _delete),
+    _Route(post, f"{_ONE}/actions", "addRoleActionsOf*", 200, _add_actions),
+    _Route(get, f"{_ONE}/actions", "listRoleActionsOf*", 200, _list_actions),
+    _Route(post, f"{_ONE}/actions/delete", "deleteRoleActionsOf*", 204, _remove_actions),
+    _Route(post, f"{_ONE}/actions/delete-all", "clearRoleActionsOf*", 204, _clear_actions),
+    _Route(post, f"{_ONE}/members", "addRoleMembersOf*", 200, _add_members),
+    _Route(get, f"{_ONE}/members", "listRoleMembersOf*", 200, _list_members, queries.PAGE),
+    _Route(post, f"{_ONE}/members/delete", "deleteRoleMembersOf*", 204, _remove_members),
+    _Route(post, f"{_ONE}/members/delete-all", "clearRoleMembersOf*", 204, _clear_members),
 )
 
 
@@ -296,7 +296,7 @@ def _handler(route: _Route, base: Base) -> HTTPRouteHandler:
 def _available(path: str, kind: Kind, word: str) -> HTTPRouteHandler:
     """Make the handler that lists the actions without naming an entity, as upstream's clients ask."""
 
-    @get(path, operation_id=f"list{word}ActionsOfAny")
+    @get(path, operation_id=f"availableActionsOfAny{word}")
     async def available(request: AnyRequest, desk: Desk) -> Rendered[wire.AvailableActions]:
         """List all that a role on such an entity can allow."""
         body = wire.AvailableActions(available_actions=wire.available_actions(kind))
