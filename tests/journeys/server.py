@@ -75,6 +75,10 @@ class Server:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout=30)
 
+    def set_environment(self, **environment: str) -> None:
+        """Change what the next start finds in its environment."""
+        self._environment |= environment
+
     def kill(self) -> None:
         """End it with kill -9."""
         assert self._process is not None

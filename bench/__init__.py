@@ -1,0 +1,1 @@
+"""Measurements: `python -m bench [names…]`; each on its own, bounded in time, over loopback."""
