@@ -190,6 +190,8 @@ class Api:
         for wait in (*_BACKOFF, None):
             try:
                 response = self._http.send(asked)
+            except httpx.LocalProtocolError as error:
+                raise Failure(f"it cannot be sent: {error}") from None
             except httpx.RequestError as error:
                 # What never left may be sent again, whatever it is.
                 is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)

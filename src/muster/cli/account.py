@@ -25,9 +25,6 @@ from muster.client import Failure, Row, path
 def login(session: Session, username: str | None, password: str | None) -> None:
     """Log in; the profile remembers the address, the tokens and the domain, but not the password."""
     name = username or session.profile.username or _asked("username")
-    # The new tokens are saved with the address they belong to, and not before.
-    session.api.on_tokens = None
-    session.api.tokens = None
     tokens = log_in(session, name, secret(password, f"password of {name}", option="--password"))
     is_same = session.profile.url == session.api.url and session.profile.username == name
     session.profile = replace(

@@ -167,7 +167,8 @@ def secret(source: str | None, what: str, *, option: str, confirm: bool = False)
 
 
 def log_in(session: Session, username: str, password: str) -> Tokens:
-    """Log in; Stop when name or password are wrong: the server does not say which."""
+    """Log in, for this run; Stop when name or password are wrong: the server does not say which."""
+    session.api.on_tokens = None
     try:
         return session.api.login(username, password)
     except Failure as failure:
