@@ -4,6 +4,7 @@ It sees no other part of Muster. Whatever goes wrong is a Failure; what may not 
 """
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +20,10 @@ Json = Any
 Row = dict[str, Any]
 """An entity as the API shows it: a client, a channel, a domain."""
 
-ATTEMPTS: Final = 4
+_HOST: Final = re.compile(r"[\w.:-]+")
 LONGEST_WAIT: Final = 10.0
 """Seconds; a server that asks to wait longer than this is believed, and the caller told so."""
-_BACKOFF: Final = (0.05, 0.2, 0.8)
+_BACKOFF: Final = (0.05, 0.2)
 _BUSY: Final = frozenset({502, 503, 504})
 BOTH: Final = ("publish", "subscribe")
 
@@ -189,6 +190,8 @@ class Api:
         for wait in (*_BACKOFF, None):
             try:
                 response = self._http.send(asked)
+            except httpx.LocalProtocolError as error:
+                raise Failure(f"it cannot be sent: {error}") from None
             except httpx.RequestError as error:
                 # What never left may be sent again, whatever it is.
                 is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -348,7 +351,8 @@ def _checked(url: str) -> str:
         parsed = httpx.URL(url.strip() if "://" in url else f"http://{url.strip()}")
     except httpx.InvalidURL:
         parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+    is_plain = _HOST.fullmatch(parsed.host) is not None and not parsed.userinfo
+    if parsed.scheme not in ("http", "https") or not is_plain:
         raise ValueError(f"{url!r} is no address of a server; one looks like http://127.0.0.1:8080")
     return str(parsed).rstrip("/")
 

@@ -1,5 +1,7 @@
 """`muster db` and `muster doctor`: care of the database this machine's Muster works on."""
 
+import contextlib
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +57,10 @@ def check(machine: Machine, config: Path | None) -> None:
     from muster.store import migrations, upkeep  # noqa: PLC0415
 
     with sentences():
-        difference = upkeep.check(_url(machine, config))
+        url = _url(machine, config)
+        # alembic says on standard output what check gives back.
+        with contextlib.redirect_stdout(io.StringIO()):
+            difference = upkeep.check(url)
     if difference is not None:
         raise click.ClickException(difference)
     say(f"the schema is as it must be, version {migrations.HEAD}")

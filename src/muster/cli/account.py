@@ -14,7 +14,7 @@ from muster.cli import output, profiles
 from muster.cli.declare import group
 from muster.cli.failures import REFUSED, UNREACHABLE, USAGE, Stop
 from muster.cli.profiles import Profile, Profiles
-from muster.cli.session import Session, secret, speaks_in_domain
+from muster.cli.session import Session, log_in, secret, speaks_in_domain
 from muster.client import Failure, Row, path
 
 
@@ -25,10 +25,7 @@ from muster.client import Failure, Row, path
 def login(session: Session, username: str | None, password: str | None) -> None:
     """Log in; the profile remembers the address, the tokens and the domain, but not the password."""
     name = username or session.profile.username or _asked("username")
-    # The new tokens are saved with the address they belong to, and not before.
-    session.api.on_tokens = None
-    session.api.tokens = None
-    tokens = session.api.login(name, secret(password, f"password of {name}", option="--password"))
+    tokens = log_in(session, name, secret(password, f"password of {name}", option="--password"))
     is_same = session.profile.url == session.api.url and session.profile.username == name
     session.profile = replace(
         session.profile,
@@ -97,7 +94,7 @@ def _server(session: Session) -> str:
 
 def _user(session: Session) -> Row:
     if session.api.tokens is None:
-        return {"user": "", "problem": "not logged in: muster login"}
+        return {"problem": "not logged in: muster login"}
     user = session.api.get("/users/profile")
     told: Row = {"user": user["credentials"]["username"], "user_id": user["id"], "role": user.get("role", "")}
     domain = _domain(session)

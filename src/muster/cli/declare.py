@@ -126,7 +126,7 @@ def command(verb: Verb) -> click.Command:
 
 def _parameters(verb: Verb) -> Iterator[Any]:
     for name in verb.arguments:
-        yield click.argument(name, metavar=name.upper())
+        yield click.argument(f"part_{name}", metavar=name.upper())
     for each in (*verb.fields, *verb.query):
         yield _parameter(each)
     if verb.takes_file:
@@ -164,7 +164,7 @@ def _parameter(each: Field) -> Any:
 
 def perform(verb: Verb, session: Session, given: Row) -> None:
     """Do what a declared command does."""
-    parts = {name: str(given[name]) for name in verb.arguments}
+    parts = {name: str(given[f"part_{name}"]) for name in verb.arguments}
     if verb.is_in_domain:
         parts["domain"] = session.domain
     elif "domain" in parts:

@@ -143,9 +143,7 @@ def demo(session: Session, *, clean: bool) -> None:
     if session.is_json:
         output.show_json({"variables": known, "steps": told})
     else:
-        output.say(
-            f"\nlook around as {known['NAME']}: muster clients list, with MUSTER_TOKEN={known['TOKEN'][:12]}…"
-        )
+        output.say(f"\nlook around: muster login {known['NAME']} --profile demo --url {known['MUSTER']}")
 
 
 def _values(url: str) -> dict[str, str]:

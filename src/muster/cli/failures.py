@@ -2,12 +2,13 @@
 
 import sys
 import traceback
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 from click.exceptions import NoArgsIsHelpError
 
-from muster.client import Failure
+if TYPE_CHECKING:
+    from muster.client import Failure
 
 DONE: Final = 0
 REFUSED: Final = 1
@@ -44,6 +45,8 @@ class Stop(click.ClickException):
 
 def report(error: Exception) -> int:
     """Say the error on standard error; give the exit code."""
+    from muster.client import Failure  # noqa: PLC0415 slow to import, and most of the help needs none of it
+
     if isinstance(error, Failure):
         _say(_sentence(error), hint(error))
         return UNREACHABLE if error.is_unreachable else REFUSED
@@ -75,7 +78,7 @@ def _say(reason: str, advice: str) -> None:
         click.echo(f"{click.style('next:', fg='cyan')} {advice}", err=True)
 
 
-def _sentence(failure: Failure) -> str:
+def _sentence(failure: "Failure") -> str:
     parts = [failure.reason]
     if failure.status is not None:
         parts.append(
@@ -100,7 +103,7 @@ _HINTS: Final = {
 }
 
 
-def hint(failure: Failure) -> str:
+def hint(failure: "Failure") -> str:
     """Say what to do next."""
     if failure.is_unreachable:
         return (

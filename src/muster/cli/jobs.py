@@ -105,7 +105,8 @@ def run(plan: Plan, send: Send, *, restart: bool = False) -> Outcome:
             closing.callback(made_file.close)
         while progress.done < len(plan.items):
             batch = plan.items[progress.done : progress.done + progress.chunk]
-            made, refused = _send(plan, send, progress.run, batch, progress.done)
+            with _nothing_left(plan, progress):
+                made, refused = _send(plan, send, progress.run, batch, progress.done)
             outcome.made.extend(made)
             outcome.refused.extend((plan.items[at], reason) for at, reason in refused)
             _update(digest, batch)
@@ -121,6 +122,22 @@ def run(plan: Plan, send: Send, *, restart: bool = False) -> Outcome:
     if plan.resume is not None:
         plan.resume.unlink(missing_ok=True)
     return outcome
+
+
+@contextlib.contextmanager
+def _nothing_left(plan: Plan, progress: Progress) -> Iterator[None]:
+    """Leave no file to resume from when the server refused the first call: there is nothing to go on with."""
+    try:
+        yield
+    except Failure as failure:
+        if (
+            plan.resume is not None
+            and not progress.done
+            and failure.status is not None
+            and failure.status < 500
+        ):
+            plan.resume.unlink(missing_ok=True)
+        raise
 
 
 def _send(

@@ -10,6 +10,8 @@ import rich_click as click
 from muster.client import Json, Row, rows_of
 
 FORMATS: Final = ("table", "json")
+_NEVER: Final = "0001-01-01T00:00:00Z"
+"""What the API writes for a time that has not come (spec A.0)."""
 _WIDE: Final = 32_000
 """Columns of a table that no terminal shows: nothing is cut off for the program that reads it."""
 
@@ -98,7 +100,7 @@ def _look(row: Row, column: str) -> Any:
 
 def cell(value: Any) -> str:
     """Write a value for people: a list with commas, an object as JSON, nothing as nothing."""
-    if value is None:
+    if value is None or value == _NEVER:
         return ""
     if isinstance(value, str):
         return value

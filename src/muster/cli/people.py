@@ -8,7 +8,7 @@ import rich_click as click
 
 from muster.cli.declare import Field, Kind, Verb, group, lists
 from muster.cli.failures import USAGE, Stop
-from muster.cli.session import Session, secret, speaks
+from muster.cli.session import Session, log_in, secret, speaks
 from muster.client import Tokens, path
 
 _TAGS: Final = Field("--tag", "tags", "Tag; may be given several times.", Kind.TEXTS)
@@ -35,7 +35,7 @@ def _password_option(help_: str) -> Callable[[Any], Any]:
 def token(session: Session, username: str, password: str | None) -> None:
     """Exchange name and password for an access and a refresh token; nothing is remembered."""
     plain = secret(password, "password", option="--password")
-    _show_tokens(session, session.api.login(username, plain))
+    _show_tokens(session, log_in(session, username, plain))
 
 
 def _show_tokens(session: Session, tokens: Tokens) -> None:
@@ -104,7 +104,8 @@ users = group(
         columns=_USER_COLUMNS[:2] + _USER_COLUMNS[3:5],
         is_list=True,
     ),
-    Verb(name="get", method="GET", path="/users/{id}", help="Show a user; `profile` shows yourself."),
+    Verb(name="get", method="GET", path="/users/{id}", help="Show a user."),
+    Verb(name="profile", method="GET", path="/users/profile", help="Show yourself."),
     Verb(
         name="update",
         method="PATCH",
@@ -229,11 +230,11 @@ tokens = group(
 
 
 @click.command()
-@click.argument("domain")
+@click.argument("wanted", metavar="DOMAIN")
 @speaks
-def use(session: Session, domain: str) -> None:
+def use(session: Session, wanted: str) -> None:
     """Choose the domain that is meant without --domain; the profile remembers it."""
-    chosen = session.api.get(path("/domains/{id}", id=session.domain_id(domain)))
+    chosen = session.api.get(path("/domains/{id}", id=session.domain_id(wanted)))
     session.remember(domain=chosen["id"], url=session.api.url)
     session.show(chosen)
 

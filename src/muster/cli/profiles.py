@@ -73,7 +73,7 @@ def load() -> Profiles:
         raise _unreadable(where, error) from None
     try:
         return _profiles(json.loads(text))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise _unreadable(where, error) from None
 
 

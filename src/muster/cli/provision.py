@@ -122,7 +122,6 @@ def unprovision(session: Session, external_id: str, *, force: bool) -> None:
 # --- many, from a file -----------------------------------------------------------------------------------
 
 _BULK: Final = (
-    click.argument("file", metavar="FILE|-"),
     click.option(
         "--format", "form_of_file", type=click.Choice(files.FORMATS), help="How the file is written."
     ),
@@ -191,10 +190,12 @@ def _bulk(noun: Noun, help_: str) -> click.Command:
         _show_made(session, noun.name, outcome.made)
         jobs.end(plan, outcome)
 
-    run = click.option("--out", metavar="FILE", help="CSV for what was made: name, id, secret (mode 0600).")(
-        run
+    out_option = click.option(
+        "--out", metavar="FILE", help="CSV for what is made: name, id, secret (mode 0600)."
     )
-    return click.command(noun.name, help=help_)(bulk_options(speaks_in_domain(run)))
+    file_argument = click.argument("file", metavar="FILE|-")
+    command = file_argument(bulk_options(out_option(speaks_in_domain(run))))
+    return click.command(noun.name, help=help_)(command)
 
 
 def _sender(session: Session, noun: Noun) -> jobs.Send:

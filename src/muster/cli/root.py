@@ -77,7 +77,7 @@ class Program(LateGroup):
         try:
             given = list(sys.argv[1:] if args is None else args)
             _check_text(given)
-            code = super().main(given, prog_name, standalone_mode=False, **extra)
+            code = super().main(given, prog_name or "muster", standalone_mode=False, **extra)
             sys.stdout.flush()
         except (click.Abort, KeyboardInterrupt, EOFError):
             click.echo("stopped", err=True)

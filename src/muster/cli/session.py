@@ -166,6 +166,21 @@ def secret(source: str | None, what: str, *, option: str, confirm: bool = False)
     return line
 
 
+def log_in(session: Session, username: str, password: str) -> Tokens:
+    """Log in, for this run; Stop when name or password are wrong: the server does not say which."""
+    session.api.on_tokens = None
+    try:
+        return session.api.login(username, password)
+    except Failure as failure:
+        if failure.status != 401:
+            raise
+        request = f" [request {failure.request_id}]" if failure.request_id else ""
+        raise Stop(
+            f"username or password is wrong, or the user is disabled{request}",
+            hint="an admin can help: muster users recovery; on the server's machine: muster users recover",
+        ) from None
+
+
 def first_line(source: str) -> str:
     """Read a file's first line."""
     return text_of(source).partition("\n")[0]

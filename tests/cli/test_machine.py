@@ -1,0 +1,110 @@
+"""Verbs of the machine's owner: settings, database, doctor, recovery."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from secrets import token_urlsafe
+
+import pytest
+
+from tests.cli.conftest import Person, Shell
+from tests.journeys.server import Server, login, new_domain, new_user
+
+
+KEY = token_urlsafe(32)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Shell:
+    """Give a command line on a machine with an empty data folder."""
+    return Shell(tmp_path, MUSTER_DATA_DIR=str(tmp_path / "data"), MUSTER_MASTER_KEY=KEY)
+
+
+def test_settings_are_shown_with_their_sources(machine: Shell) -> None:
+    """As a table and as JSON, secrets hidden."""
+    table = machine("config").out
+    assert "MUSTER_DATA_DIR" in table
+    assert KEY not in table
+    told = {row["setting"]: row for row in machine.json("config")["settings"]}
+    assert (str(machine.folder / "data"), "MUSTER_DATA_DIR") == (
+        told["data_dir"]["value"],
+        told["data_dir"]["from"],
+    )
+    assert KEY not in told["master_key"]["value"]
+
+
+def test_settings_that_are_wrong_are_told(machine: Shell) -> None:
+    """All at once, with the exit code of a wrong command line."""
+    machine.environment["MUSTER_WORKERS"] = "many"
+    for words in (("config",), ("serve",), ("db", "check"), ("doctor",), ("users", "recover", "admin")):
+        machine.try_(*words).refused("MUSTER_WORKERS", code=2)
+
+
+def test_a_database_is_made_checked_saved_and_put_back(machine: Shell) -> None:
+    """Every verb of db."""
+    machine.try_("db", "check").refused("muster db upgrade")
+    assert "was at version none" in machine("db", "upgrade").err
+    assert "as it must be" in machine("db", "check").err
+    copy = machine.folder / "copy.db"
+    assert "master key" in machine("db", "backup", str(copy)).err
+    machine.try_("db", "backup", str(copy)).refused("exists already")
+    machine("db", "restore", str(copy))
+    machine.try_("db", "restore", str(machine.folder / "nothing")).refused("does not exist")
+    machine.try_("db", "restore", machine.file("no.db", "no database")).refused("not a database of Muster")
+    assert {"findings": []} == machine.json("doctor")
+
+
+def test_a_copy_taken_from_a_running_server_brings_everything_back(tmp_path: Path) -> None:
+    """What was there when it was taken, and nothing of what came later."""
+    owner = Shell(tmp_path, MUSTER_DATA_DIR=str(tmp_path / "data"))
+    copy = str(tmp_path / "copy.db")
+    with Server(tmp_path) as server:
+        token = new_user(server, "jane")
+        domain = new_domain(server, token, "plant")
+        owner("db", "backup", copy)
+        new_domain(server, token, "later")
+        assert "nothing is half made" in owner("doctor").err
+        owner.try_("db", "restore", copy).refused("in use")
+        owner.try_("db", "upgrade").refused("in use")
+    owner("db", "restore", copy)
+    assert "nothing is half made" in owner("doctor").err
+    with Server(tmp_path) as server, server.client(login(server, "jane", "12345678")) as http:
+        found = http.get("/domains", params={"name": "plant"}).json()["domains"]
+        later = http.get("/domains", params={"name": "later"}).json()["domains"]
+    assert ([domain], []) == ([row["id"] for row in found], later)
+
+
+def test_the_doctor_tells_what_is_wrong(machine: Shell) -> None:
+    """With an exit code, in words and as JSON."""
+    machine("db", "upgrade")
+    with contextlib.closing(sqlite3.connect(machine.folder / "data" / "muster.db")) as database:
+        database.execute("INSERT INTO tallies VALUES ('devices', 'plant', 'enabled', 5)")
+        database.commit()
+    told = machine.try_("doctor", "-o", "json")
+    assert 1 == told.code
+    assert ["devices"] == [finding["table"] for finding in told.json["findings"]]
+    assert "devices" in machine.try_("doctor").out
+
+
+def test_who_lost_the_password_gets_back_in_from_the_machine(
+    server: Server, bare: Shell, jane: Person, tmp_path: Path
+) -> None:
+    """While the server runs; the token sets one new password and ends."""
+    owner = Shell(tmp_path, MUSTER_DATA_DIR=str(server.folder / "data"))
+    for name in (jane.name, f"{jane.name}@EXAMPLE.com"):
+        assert jane.id == owner.json("users", "recover", name)["user_id"]
+    ran = owner("users", "recover", jane.name)
+    assert "muster users reset-password" in ran.err
+    asked = ("users", "reset-password", "--token", "-", "--new", "-")
+    bare(*asked, stdin=f"{ran.out.strip()}\na new password\n")
+    bare.try_(*asked, stdin=f"{ran.out.strip()}\nanother one\n").refused("401")
+    bare("login", jane.name, "--password", "-", stdin="a new password\n")
+    owner.try_("users", "recover", "nobody").refused("no enabled user 'nobody'")
+
+
+def test_a_server_that_cannot_start_says_why(machine: Shell, server: Server) -> None:
+    """In a sentence."""
+    machine.environment["MUSTER_HTTP"] = f"127.0.0.1:{server.port}"
+    machine.try_("serve", "--workers", "2").refused("PostgreSQL", code=2)
+    machine.environment |= {"MUSTER_DATA_DIR": str(server.folder / "data")}
+    machine.try_("serve").refused("in use")
