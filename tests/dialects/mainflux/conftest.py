@@ -1,4 +1,4 @@
-"""A house for each test, on a fresh SQLite database: the journeys use PostgreSQL too."""
+"""One database for all tests of the room, each with names of its own; the journeys use PostgreSQL too."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,30 +9,56 @@ from muster.ca.secrets import Keyring
 from muster.store import upkeep
 from muster.store.engine import open_store
 from tests.conftest import TestClock
-from tests.dialects.mainflux.house import House
+from tests.dialects.mainflux.house import Door, House
 
 NewHouse = Callable[..., House]
+MINUTES = 120_000_000
+"""In microseconds; whoever was slowed down by one test is not in the next."""
 
 
-@pytest.fixture
-def new_house(tmp_path: Path, keyring: Keyring, clock: TestClock) -> Iterator[NewHouse]:
-    """Give a function that opens a house on the one database of the test, with these variables set."""
-    url = f"sqlite:///{tmp_path / 'muster.db'}"
+@pytest.fixture(scope="session")
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture(scope="session")
+def open_door(
+    tmp_path_factory: pytest.TempPathFactory, keyring: Keyring, clock: TestClock
+) -> Iterator[Callable[..., Door]]:
+    """Give a function that opens a door to the one database, with these variables set."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('mainflux') / 'muster.db'}"
     upkeep.upgrade(url)
     store = open_store(url, keyring, clock)
-    opened: list[House] = []
+    opened: list[Door] = []
 
-    def open_house(**environ: str) -> House:
-        opened.append(House(store, keyring, clock, tmp_path, environ))
+    def open_one(folder: Path, **environ: str) -> Door:
+        opened.append(Door(store, keyring, clock, folder, environ))
         return opened[-1]
 
-    yield open_house
+    yield open_one
     for each in opened:
         each.close()
     store.close()
 
 
+@pytest.fixture(scope="session")
+def plain_door(open_door: Callable[..., Door], tmp_path_factory: pytest.TempPathFactory) -> Door:
+    """Give the door as it is without any setting."""
+    return open_door(tmp_path_factory.mktemp("plain"))
+
+
 @pytest.fixture
-def house(new_house: NewHouse) -> House:
-    """Give a house as it is without any setting."""
-    return new_house()
+def house(plain_door: Door, clock: TestClock) -> House:
+    """Give a house of the test's own behind the plain door."""
+    clock.micros += MINUTES
+    return House(plain_door)
+
+
+@pytest.fixture
+def new_house(open_door: Callable[..., Door], tmp_path: Path) -> NewHouse:
+    """Give a function that builds a house behind a door of its own, with these variables set."""
+
+    def build(**environ: str) -> House:
+        return House(open_door(tmp_path, **environ))
+
+    return build
