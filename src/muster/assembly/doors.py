@@ -61,13 +61,13 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    more = [] if messages is None else [http.domain_routes(messages.plane.publisher)]
+    more = [] if messages is None else [http.domain_routes(messages.plane.publisher, parts.pki)]
     options = _magistrala(parts, throttle)
     doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
     if messages is not None:
-        doors.append(_messages(messages))
+        doors.append(_messages(parts, messages))
     return web.build(
         doors,
         store=parts.store,
@@ -93,12 +93,12 @@ def _websockets(parts: Parts, messages: Messages) -> WebSockets:
     return WebSockets(messages.plane.sockets, desk)
 
 
-def _messages(messages: Messages) -> web.Dialect:
+def _messages(parts: Parts, messages: Messages) -> web.Dialect:
     """Give the door for messages: one for all dialects, with the error bodies of the newest."""
     return web.Dialect(
         name="messages",
         title="Muster: messages",
-        handlers=[http.adapter_routes(messages.plane.publisher)],
+        handlers=[http.adapter_routes(messages.plane.publisher, parts.pki)],
         problem=magistrala_problem,
         problem_type=MagistralaProblem,
         ports=http.PORTS,
@@ -112,6 +112,7 @@ def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:
     layout = provision.layout_for("clients")
     opens, seals = _bootstrap_cipher(settings.bootstrap_encrypt_key)
     return MagistralaOptions(
+        pki=parts.pki,
         layout=layout,
         layout_digest=layout.digest(),
         provisioner=Provisioner(parts),

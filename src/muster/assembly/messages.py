@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from muster.assembly.parts import Parts
-from muster.core import events, messaging
+from muster.ca.facts import read_certificate
+from muster.core import events, messaging, pki
+from muster.core.certificates import Shown
 from muster.core.errors import TooMany, Unavailable
 from muster.core.messaging import Reason, Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
@@ -152,6 +154,8 @@ class _Answers:
         )
 
     async def authorise(self, login: Login) -> Rights | Refusal:
+        if login.certificate_der is not None:
+            return await self._by_certificate(login.certificate_der, login.username)
         key = (login.username, login.source)
         try:
             self._throttle.check(key, self._clock())
@@ -161,6 +165,12 @@ class _Answers:
         if isinstance(answer, Refusal):
             self._throttle.failed(key, self._clock())
         return answer
+
+    async def _by_certificate(self, certificate: bytes, username: str) -> Rights | Refusal:
+        """Let a device in whose chain the TLS front verified."""
+        facts = read_certificate(certificate)
+        shown = Shown(serial=facts.serial, fingerprint=facts.fingerprint)
+        return await self._store.read(pki.login, shown, username)
 
     async def claim_client_id(
         self, client_id: str, tenant_id: TenantId, device_id: DeviceId, *, keep: bool

@@ -1,7 +1,6 @@
 """Certificates as the core knows them: records and values. X.509 itself stays in the room that signs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from muster.core.layout import KeyType
 from muster.core.model import NEVER, DeviceId, Instant, Secret, TenantId
@@ -41,6 +40,8 @@ class Issued:
     issuer_id: str
     not_before: Instant
     not_after: Instant
+    intent_id: str = ""
+    """The SigningIntent that this fulfils, where a remote CA signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +132,8 @@ class RevocationList:
     """A signed revocation list."""
 
     der: bytes
-    pem: bytes
     etag: str
+    """With its quotes."""
     this_update: Instant
     next_update: Instant
 
@@ -149,4 +150,3 @@ class AuthorityView:
     not_after: Instant
     is_current: bool
     """Whether it signs what is issued now."""
-    details: Mapping[str, str] = field(default_factory=dict)

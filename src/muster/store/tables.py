@@ -372,7 +372,7 @@ client_id_claims = Table(
     Index("client_id_claims_device", "device_id", "tenant_id"),
 )
 
-# A device that is deleted leaves its certificates behind: they are revoked, and asked about until they expire.
+# A device that is deleted leaves its certificates behind: revoked, and asked about until they expire.
 certificates = Table(
     "certificates",
     metadata,
@@ -407,6 +407,7 @@ revocations = Table(
     _number("reason"),
     _instant("not_after"),
     Index("revocations_issuer", "issuer_id", "revoked_at"),
+    Index("revocations_serial", "issuer_id", "id"),
 )
 
 authorities = Table(

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("revocations_pk")),
     )
     op.create_index("revocations_issuer", "revocations", ["issuer_id", "revoked_at"])
+    op.create_index("revocations_serial", "revocations", ["issuer_id", "id"])
 
     op.create_table(
         "signing_intents",
