@@ -1,4 +1,4 @@
-"""Who may pass the TLS front: a device with a certificate of ours needs no password, others log in as ever."""
+"""Who may pass the TLS front: who has a certificate of ours needs no password, others log in as ever."""
 
 import time
 from collections.abc import Sequence
