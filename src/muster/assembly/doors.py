@@ -14,6 +14,7 @@ from muster.core.access import Evidence, KeySecret, UserToken
 from muster.core.errors import Forbidden, MusterError, Unauthenticated
 from muster.core.model import Secret, Status, TenantId
 from muster.core.throttle import Throttle
+from muster.dialects.est import routes as est
 from muster.dialects.magistrala import door as magistrala
 from muster.dialects.magistrala.options import Options as MagistralaOptions
 from muster.dialects.magistrala.problems import Problem as MagistralaProblem
@@ -68,6 +69,7 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
         doors[0] = replace(doors[0], unmarked=frozenset())
     if messages is not None:
         doors.append(_messages(parts, messages))
+    doors.append(_est(parts, throttle))
     return web.build(
         doors,
         store=parts.store,
@@ -105,6 +107,11 @@ def _messages(parts: Parts, messages: Messages) -> web.Dialect:
         line_end=b"\n",
         tenant_variable="domain",
     )
+
+
+def _est(parts: Parts, throttle: Throttle) -> web.Dialect:
+    hours = parts.configuration.provision.layout_for("clients").certificate_ttl_hours
+    return est.dialect(est.Est(pki=parts.pki, throttle=throttle, ttl_seconds=int(hours * 3600)))
 
 
 def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:

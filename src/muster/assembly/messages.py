@@ -239,11 +239,16 @@ class Delivery:
     def __init__(self, parts: Parts, leader: Leader | None) -> None:
         self._store = parts.store
         self._leader = leader
+        self._log = parts.log
 
     async def __call__(self, event: Event) -> None:
         """Deliver one; an exception means: again later."""
         if self._leader is not None:
             await self._leader.plane.deliver(event)
+        if event.topic == events.CERTIFICATE_EXPIRING:
+            self._log.warning(
+                "certificate expires soon", tenant=event.tenant_id, device=event.key, **event.payload
+            )
         if event.topic == events.ACCESS_ENDED:
             # Only now may another device use the client ids of one that was deleted.
             await self._store.run(messaging.release_client_ids, event.tenant_id, DeviceId(event.key))

@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from socket import socket
 
+from prometheus_client import Gauge
+
 from muster import __version__
 from muster.assembly.doors import app_of, upstream_ports
 from muster.assembly.identity import Identity
 from muster.assembly.keeper import Keeper
 from muster.assembly.messages import Delivery, Leader, Messages, Place, following, messages_of
 from muster.assembly.parts import Parts, first_admin, open_parts, prepare
+from muster.core import pki, validity
 from muster.core.errors import MusterError, Unavailable
+from muster.core.model import Instant
 from muster.plane.front import Front, FrontLimits
 from muster.plane.listener import SocketLimits
 from muster.settings import Configuration, Settings
@@ -24,6 +28,8 @@ from muster.web.workers import StartFailed, supervise
 
 Say = Callable[[str], None]
 UPKEEP_SECONDS = 60
+EXPIRING_DAYS = 30
+"""How long before its end a certificate is announced to expire, once."""
 
 
 def run(configuration: Configuration, say: Say) -> None:
@@ -231,8 +237,17 @@ async def _start(parts: Parts, messages: Messages) -> None:
 
 
 async def _upkeep(parts: Parts) -> None:
-    """Forget what is over: the replies kept for idempotency keys."""
+    """Forget what is over: the replies kept for idempotency keys. Announce certificates about to expire."""
+    expiring = Gauge(
+        "muster_certificates_expiring",
+        "Certificates in use that end within thirty days.",
+        registry=parts.registry,
+    )
     while True:
         with contextlib.suppress(MusterError):
             await parts.store.run(idempotency.forget)
+        with contextlib.suppress(MusterError):
+            soon = Instant(parts.clock() + EXPIRING_DAYS * 86_400_000_000)
+            await parts.store.run(pki.expiring, soon)
+            expiring.set(await parts.store.read(validity.count_expiring, soon))
         await asyncio.sleep(UPKEEP_SECONDS)

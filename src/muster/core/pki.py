@@ -1,6 +1,6 @@
 """What may be issued, renewed and revoked, and for whom; what a revocation reaches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from muster.core import access, events, messaging, validity
@@ -293,10 +293,11 @@ def enrolled(tx: Tx, shown: Shown) -> Device:
     return device
 
 
-def enrolling(tx: Tx, external_id: str, external_key: Secret) -> Device:
+def enrolling(tx: Tx, candidates: Iterable[tuple[str, Secret]]) -> Device:
     """Give the device that a factory's id and key belong to; Unauthenticated, whatever is wrong."""
-    config = tx.find(BootstrapConfig, ANYWHERE, external_id=external_id, external_key=external_key)
-    device = tx.get(Device, config.tenant_id, config.device_id) if config is not None else None
-    if config is None or device is None or config.external_key != external_key:
-        raise Unauthenticated
-    return device
+    for external_id, key in candidates:
+        config = tx.find(BootstrapConfig, ANYWHERE, external_id=external_id, external_key=key)
+        device = tx.get(Device, config.tenant_id, config.device_id) if config is not None else None
+        if config is not None and device is not None and config.external_key == key:
+            return device
+    raise Unauthenticated
