@@ -145,6 +145,7 @@ def _mainflux(parts: Parts, other: MagistralaOptions) -> MainfluxOptions:
     settings, provision = parts.configuration.settings, parts.configuration.provision
     layout = provision.layout_for("things")
     return MainfluxOptions(
+        pki=parts.pki,
         layout=layout,
         layout_digest=layout.digest(),
         provisioner=other.provisioner,

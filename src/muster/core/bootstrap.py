@@ -43,6 +43,15 @@ class ConfigView:
     certificate: Certificate | None = None
     """The device's newest good one; only where a device fetches."""
 
+    def credentials(self, ca_bundle: str) -> tuple[str, str, str]:
+        """Give certificate, key and CA for the device, PEM; what an operator put in goes first."""
+        config, issued = self.config, self.certificate
+        if config.client_cert or issued is None:
+            key = config.client_key.reveal() if config.client_key is not None else ""
+            return config.client_cert, key, config.ca_cert
+        key = issued.key.reveal() if issued.key is not None else ""
+        return issued.certificate, key, config.ca_cert or ca_bundle
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewConfig:

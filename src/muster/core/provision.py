@@ -213,6 +213,11 @@ def provision(
     return answer
 
 
+def new_ids(tx: Tx, layout: Layout) -> tuple[DeviceId, ...]:
+    """Give ids for the devices of one call, for who must know them before it."""
+    return tuple(DeviceId(tx.new_id()) for _ in layout.devices)
+
+
 def _certify(
     tx: Tx, caller: Caller, planned: Plan, layout: Layout, request: Request, signer: Signer | None
 ) -> list[Certificate]:

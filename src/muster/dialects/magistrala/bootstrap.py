@@ -140,7 +140,7 @@ def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
     """Show a configuration to its device; certificates an operator put in go before those issued here."""
     secret = view.device.secret.reveal() if view.device.secret is not None else ""
     channels = _channels(view)
-    certificate, key, ca_cert = _certificates(view, ca_bundle)
+    certificate, key, ca_cert = view.credentials(ca_bundle)
     return Fetched(
         client_id=view.device.id,
         client_secret=secret,
@@ -150,16 +150,9 @@ def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
         mainflux_channels=channels,
         content=view.config.content,
         client_cert=certificate,
-        client_key=key.reveal() if key is not None else "",
+        client_key=key,
         ca_cert=ca_cert,
     )
-
-
-def _certificates(view: ConfigView, ca_bundle: str) -> tuple[str, Secret | None, str]:
-    config, issued = view.config, view.certificate
-    if config.client_cert or issued is None:
-        return config.client_cert, config.client_key, config.ca_cert
-    return issued.certificate, issued.key, config.ca_cert or ca_bundle
 
 
 # --- the operator's side -----------------------------------------------------------------------------

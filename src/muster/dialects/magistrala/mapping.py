@@ -8,7 +8,7 @@ from litestar import delete, get, post
 from muster.core import access, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
-from muster.core.model import Channel, Connection, Device, DeviceId, Flow, Json, Secret, TenantId
+from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
 from muster.core.ports import Signer, Tx
 from muster.core.provision import Plan, Provisioned
 from muster.core.unprovision import Removed
@@ -197,7 +197,7 @@ async def _with_certificates(
 ) -> Rendered[Mapped]:
     """Provision where the layout makes certificates: whatever takes long is got between two attempts."""
     if options.pki is not None and options.pki.is_remote:
-        ids = await desk.store.read(_new_ids, len(options.layout.devices))
+        ids = await desk.store.read(provision.new_ids, options.layout)
         asked = replace(asked, device_ids=ids)
 
     async def attempt(signer: Signer) -> Rendered[Mapped]:
@@ -205,10 +205,6 @@ async def _with_certificates(
         return await desk.run(request, _provision, *args, evidence=known, reply=_mapped)
 
     return await issuing(options.pki, attempt)
-
-
-def _new_ids(tx: Tx, count: int) -> tuple[DeviceId, ...]:
-    return tuple(DeviceId(tx.new_id()) for _ in range(count))
 
 
 def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked: provision.Request) -> Plan:
