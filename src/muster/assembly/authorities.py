@@ -117,7 +117,8 @@ def take_over(tx: Tx, certificates: str, key: str, password: str | None) -> list
     taken = import_authority(certificates, key, tx.now, password=password.encode() if password else None)
     found = records(tx)
     if taken.is_root and _may_have_cas_below(taken):
-        tx.add(record_of(ROOT, taken, tx.now))
+        roots = [_authority(each) for each in found if each.role == ROOT]
+        tx.add(record_of(ROOT, taken, tx.now), *(_crossing(old, taken, tx.now) for old in roots[:1]))
         taken = make_issuing(taken, tx.now)
     _put_in_front(tx, found, taken)
     return records(tx)

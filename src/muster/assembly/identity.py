@@ -42,12 +42,17 @@ class Identity:
             self.tls = ServerTls(chain_pem=chain, key_pem=key)
         except ValueError as error:
             raise Unavailable(str(error)) from None
+        ca.on_change = self._follow
+
+    def _follow(self) -> None:
+        with contextlib.suppress(MusterError, ValueError):
+            self.look()
 
     async def keep(self) -> None:
         """Show the newest for ever: look for changed files, renew before the end, follow a rollover."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            with contextlib.suppress(MusterError, ValueError):
+            with contextlib.suppress(MusterError, ValueError, OSError):
                 # What cannot be used is left alone: the certificate shown until now goes on.
                 await self._ca.refresh()
                 self.look()

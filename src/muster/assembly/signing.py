@@ -81,16 +81,21 @@ class OwnCa:
         self._records: list[AuthorityRecord] = []
         self._all = Authorities(())
         self._looked_at = Instant(0)
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when there are other CAs than before."""
 
     async def load(self) -> None:
         """Read the CAs, make them at first start. Unavailable when they cannot be unsealed."""
         self._use(await self._store.run(kept.ensure))
 
     def _use(self, found: list[AuthorityRecord]) -> None:
-        if [each.id for each in found] != [each.id for each in self._records]:
+        is_changed = [each.id for each in found] != [each.id for each in self._records]
+        if is_changed:
             self._all = kept.joined(found)
         self._records = found
         self._looked_at = self.clock()
+        if is_changed:
+            self.on_change()
 
     async def refresh(self, *, within: int = _REFRESH) -> None:
         """Notice what another process changed, if it was not looked at within that many microseconds."""

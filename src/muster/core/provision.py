@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from muster.core import access, connections, pki, registry, validity
-from muster.core.access import Caller, entries, record
+from muster.core.access import Caller, entries
 from muster.core.bootstrap import in_order
 from muster.core.certificates import Certificate, CertificateRequest
 from muster.core.errors import Conflict, LimitReached, Malformed, Unavailable

@@ -250,7 +250,7 @@ async def roll_over(
     request: AnyRequest, desk: Desk, options: Options, data: Rollover | None = None
 ) -> Rendered[Authorities]:
     """Sign with a new CA from now on; what the old ones signed stays good. Admins only."""
-    await desk.run(request, pki.note_authorities, "authority.rollover", reply=_nothing)
+    await desk.run(request, pki.note_authorities, "certificate.rollover", reply=_nothing)
     found = await ca_of(options).roll_over(with_root=(data or Rollover()).root)
     return desk.answer(Reply(status=201, body=_shown(found)))
 
@@ -260,7 +260,7 @@ async def import_authority(
     request: AnyRequest, data: Import, desk: Desk, options: Options
 ) -> Rendered[Authorities]:
     """Sign with an existing CA from now on; admins only."""
-    await desk.run(request, pki.note_authorities, "authority.import", reply=_nothing)
+    await desk.run(request, pki.note_authorities, "certificate.import", reply=_nothing)
     found = await ca_of(options).take_over(data.certificates, data.key, data.password)
     return desk.answer(Reply(status=201, body=_shown(found)))
 
