@@ -235,6 +235,8 @@ def is_harmless(operation: Operation, answer: httpx.Response) -> bool:
 
 def test_the_owner_may_do_everything(server: Server, who: Callers, operations: list[Operation]) -> None:
     """Each operation really works for whom it is meant: the matrix has no cell that is closed to all."""
+    # Reading comes first, in one world for all: what changes things gets a fresh one each.
+    operations = sorted(operations, key=lambda operation: operation.method != "GET")
     wrong, looked_at = {}, make_world(server, who)
     for operation in operations:
         if operation.is_public or operation.id in SECOND_TOKEN or operation.id in ADMINS_ONLY:
@@ -249,7 +251,7 @@ def test_the_owner_may_do_everything(server: Server, who: Callers, operations: l
     assert {} == wrong
 
 
-ADMINS_ONLY = {"listUsers", "freezeDomain"}
+ADMINS_ONLY = {"listUsers", "freezeDomain", "listUserJournal"}
 ONES_OWN = {"updateUserSecret", "acceptInvitation", "rejectInvitation"}
 STATE = {
     ("enableClient", 409),

@@ -54,7 +54,7 @@ def test_nothing_has_to_be_set():
     read = accepted({})
     assert read.settings == Settings()
     assert read.settings.http == Address("127.0.0.1", 8080)
-    assert read.settings.https is None
+    assert read.settings.https == Address("127.0.0.1", 8443)
     assert read.settings.access_token_lifetime == timedelta(hours=1)
     assert [field.name for field in FIELDS if field.is_secret and field.default is not None] == []
     assert {row.source for row in read.effective()} == {"default"}

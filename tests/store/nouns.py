@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from muster.core import certificates as c
 from muster.core import model as m
 
 T1, T2 = m.TenantId("t-one"), m.TenantId("t-two")
@@ -154,4 +155,27 @@ EVERY_NOUN: tuple[Any, ...] = (
         tenant_id=T1, device_id=m.DeviceId("d1"), connected_at=AT, protocol="mqtt", source="127.0.0.1"
     ),
     m.ClientIdClaim(id="mqtt-1", tenant_id=T1, device_id=m.DeviceId("d1"), created_at=AT),
+    c.Certificate(
+        id="7f01",
+        tenant_id=T1,
+        device_id=m.DeviceId("d1"),
+        certificate="PEM",
+        chain="PEM above",
+        key=m.Secret("key pem"),
+        key_digest=b"k" * 32,
+        fingerprint=b"f" * 32,
+        issuer_id="ca1",
+        not_before=AT,
+        not_after=m.Instant(AT + 1),
+        created_by="u1",
+        created_at=AT,
+        revoked_at=m.Instant(AT + 2),
+        reason=4,
+        warned_at=AT,
+    ),
+    c.Revocation(id="7f01", issuer_id="ca1", revoked_at=AT, reason=1, not_after=AT),
+    c.AuthorityRecord(
+        id="ca1", role="root", certificate="PEM", material=m.Secret("key"), not_after=AT, created_at=AT
+    ),
+    c.SigningIntent(id="i1", tenant_id=T1, device_id=m.DeviceId("d1"), key_digest=b"k" * 32, created_at=AT),
 )

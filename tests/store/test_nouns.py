@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from muster.core import model
+from muster.core import certificates, model
 from muster.core.ports import ANYWHERE
 from muster.store.engine import AnyStore
 from muster.store.nouns import SHAPES
@@ -31,6 +31,11 @@ def test_every_noun_of_the_core_is_stored():
     """A noun that is added to the core and forgotten here is noticed."""
     nouns = {
         one for one in vars(model).values() if isinstance(one, type) and hasattr(one, "__dataclass_fields__")
+    } | {
+        certificates.Certificate,
+        certificates.Revocation,
+        certificates.AuthorityRecord,
+        certificates.SigningIntent,
     }
     assert {*SHAPES} == nouns
     assert {type(noun) for noun in EVERY_NOUN} == nouns - {model.Event}

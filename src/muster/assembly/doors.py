@@ -14,6 +14,7 @@ from muster.core.access import Evidence, KeySecret, UserToken
 from muster.core.errors import Forbidden, MusterError, Unauthenticated
 from muster.core.model import Secret, Status, TenantId
 from muster.core.throttle import Throttle
+from muster.dialects.est import routes as est
 from muster.dialects.magistrala import door as magistrala
 from muster.dialects.magistrala.options import Options as MagistralaOptions
 from muster.dialects.magistrala.problems import Problem as MagistralaProblem
@@ -61,13 +62,14 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    more = [] if messages is None else [http.domain_routes(messages.plane.publisher)]
+    more = [] if messages is None else [http.domain_routes(messages.plane.publisher, parts.pki)]
     options = _magistrala(parts, throttle)
     doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
     if messages is not None:
-        doors.append(_messages(messages))
+        doors.append(_messages(parts, messages))
+    doors.append(_est(parts, throttle))
     return web.build(
         doors,
         store=parts.store,
@@ -93,12 +95,12 @@ def _websockets(parts: Parts, messages: Messages) -> WebSockets:
     return WebSockets(messages.plane.sockets, desk)
 
 
-def _messages(messages: Messages) -> web.Dialect:
+def _messages(parts: Parts, messages: Messages) -> web.Dialect:
     """Give the door for messages: one for all dialects, with the error bodies of the newest."""
     return web.Dialect(
         name="messages",
         title="Muster: messages",
-        handlers=[http.adapter_routes(messages.plane.publisher)],
+        handlers=[http.adapter_routes(messages.plane.publisher, parts.pki)],
         problem=magistrala_problem,
         problem_type=MagistralaProblem,
         ports=http.PORTS,
@@ -107,11 +109,17 @@ def _messages(messages: Messages) -> web.Dialect:
     )
 
 
+def _est(parts: Parts, throttle: Throttle) -> web.Dialect:
+    hours = parts.configuration.provision.layout_for("clients").certificate_ttl_hours
+    return est.dialect(est.Est(pki=parts.pki, throttle=throttle, ttl_seconds=int(hours * 3600)))
+
+
 def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:
     settings, provision = parts.configuration.settings, parts.configuration.provision
     layout = provision.layout_for("clients")
     opens, seals = _bootstrap_cipher(settings.bootstrap_encrypt_key)
     return MagistralaOptions(
+        pki=parts.pki,
         layout=layout,
         layout_digest=layout.digest(),
         provisioner=Provisioner(parts),
@@ -137,6 +145,7 @@ def _mainflux(parts: Parts, other: MagistralaOptions) -> MainfluxOptions:
     settings, provision = parts.configuration.settings, parts.configuration.provision
     layout = provision.layout_for("things")
     return MainfluxOptions(
+        pki=parts.pki,
         layout=layout,
         layout_digest=layout.digest(),
         provisioner=other.provisioner,

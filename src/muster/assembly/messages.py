@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from muster.assembly.parts import Parts
-from muster.core import events, messaging
+from muster.ca.facts import read_certificate
+from muster.core import events, messaging, pki
+from muster.core.certificates import Shown
 from muster.core.errors import TooMany, Unavailable
 from muster.core.messaging import Reason, Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
@@ -152,6 +154,8 @@ class _Answers:
         )
 
     async def authorise(self, login: Login) -> Rights | Refusal:
+        if login.certificate_der is not None:
+            return await self._by_certificate(login.certificate_der, login.username)
         key = (login.username, login.source)
         try:
             self._throttle.check(key, self._clock())
@@ -161,6 +165,12 @@ class _Answers:
         if isinstance(answer, Refusal):
             self._throttle.failed(key, self._clock())
         return answer
+
+    async def _by_certificate(self, certificate: bytes, username: str) -> Rights | Refusal:
+        """Let a device in whose chain the TLS front verified."""
+        facts = read_certificate(certificate)
+        shown = Shown(serial=facts.serial, fingerprint=facts.fingerprint)
+        return await self._store.read(pki.login, shown, username)
 
     async def claim_client_id(
         self, client_id: str, tenant_id: TenantId, device_id: DeviceId, *, keep: bool
@@ -229,11 +239,16 @@ class Delivery:
     def __init__(self, parts: Parts, leader: Leader | None) -> None:
         self._store = parts.store
         self._leader = leader
+        self._log = parts.log
 
     async def __call__(self, event: Event) -> None:
         """Deliver one; an exception means: again later."""
         if self._leader is not None:
             await self._leader.plane.deliver(event)
+        if event.topic == events.CERTIFICATE_EXPIRING:
+            self._log.warning(
+                "certificate expires soon", tenant=event.tenant_id, device=event.key, **event.payload
+            )
         if event.topic == events.ACCESS_ENDED:
             # Only now may another device use the client ids of one that was deleted.
             await self._store.run(messaging.release_client_ids, event.tenant_id, DeviceId(event.key))

@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from muster.assembly.signing import OwnCa
 from muster.ca import masterkey, secrets
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
@@ -36,12 +37,14 @@ class Parts:
     tokens: Tokens
     passwords: PasswordPool
     store: AnyStore
+    pki: OwnCa
     clock: Callable[[], Instant]
     registry: CollectorRegistry
     log: Any
 
     def close(self) -> None:
         """Finish what was accepted and let go of the database."""
+        self.pki.close()
         self.passwords.close()
         self.store.close()
 
@@ -73,13 +76,14 @@ def open_parts(configuration: Configuration) -> Parts:
     settings = configuration.settings
     log_as_json(level=settings.log_level.value)
     keyring = keyring_of(settings)
-    url = database_url(settings)
+    store = open_store(database_url(settings), keyring, clock)
     return Parts(
         configuration=configuration,
         keyring=keyring,
         tokens=Tokens(keyring),
         passwords=PasswordPool(),
-        store=open_store(url, keyring, clock),
+        store=store,
+        pki=OwnCa(store, clock, settings.base_url),
         clock=clock,
         registry=CollectorRegistry(),
         log=json_logger(level=settings.log_level.value),

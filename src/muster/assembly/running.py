@@ -2,16 +2,24 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from socket import socket
 
+from prometheus_client import Gauge
+
 from muster import __version__
 from muster.assembly.doors import app_of, upstream_ports
+from muster.assembly.identity import Identity
+from muster.assembly.keeper import Keeper
 from muster.assembly.messages import Delivery, Leader, Messages, Place, following, messages_of
 from muster.assembly.parts import Parts, first_admin, open_parts, prepare
+from muster.core import pki, validity
 from muster.core.errors import MusterError, Unavailable
+from muster.core.model import Instant
+from muster.plane.front import Front, FrontLimits
+from muster.plane.listener import SocketLimits
 from muster.settings import Configuration, Settings
 from muster.store.outbox import Outbox
 from muster.web import idempotency
@@ -20,6 +28,8 @@ from muster.web.workers import StartFailed, supervise
 
 Say = Callable[[str], None]
 UPKEEP_SECONDS = 60
+EXPIRING_DAYS = 30
+"""How long before its end a certificate is announced to expire, once."""
 
 
 def run(configuration: Configuration, say: Say) -> None:
@@ -45,15 +55,16 @@ async def _run(configuration: Configuration, say: Say) -> None:
     parts = await asyncio.to_thread(prepare, configuration)
     try:
         await _greet(parts, say)
+        identity = await _identity(parts)
         sockets = _sockets(settings)
         ready = partial(say, f"Muster {__version__} answers at {settings.base_url}")
-        async with _leading(parts) as messages:
+        async with _leading(parts, identity) as messages:
             if settings.workers > 1:
                 place = messages.place if messages is not None else None
                 crew = partial(supervise, work, sockets, settings.workers, args=(configuration, place))
                 await crew(stop=stop, on_ready=ready, log=parts.log)
             else:
-                await _serve(parts, messages, sockets, stop, ready)
+                await _serve(parts, messages, identity, sockets, stop, ready)
     finally:
         parts.close()
 
@@ -61,12 +72,24 @@ async def _run(configuration: Configuration, say: Say) -> None:
 async def _serve(
     parts: Parts,
     messages: Messages | None,
+    identity: Identity | None,
     sockets: Sequence[socket],
     stop: asyncio.Event,
     ready: Callable[[], None],
 ) -> None:
-    listeners = [Listener(socket=each) for each in sockets]
+    listeners = _listeners(parts, identity, sockets)
     await serve(app_of(parts, messages), listeners, stop=stop, on_ready=ready, log=parts.log)
+
+
+def _listeners(parts: Parts, identity: Identity | None, sockets: Sequence[socket]) -> list[Listener]:
+    """Say how each socket speaks; with HTTPS it is the last one."""
+    if parts.configuration.settings.https is None:
+        return [Listener(socket=each) for each in sockets]
+    plain = [Listener(socket=each) for each in sockets[:-1]]
+    if identity is None:
+        sockets[-1].close()
+        return plain
+    return [*plain, Listener(socket=sockets[-1], tls=identity.tls)]
 
 
 # --- one of several workers ------------------------------------------------------------------------------
@@ -87,11 +110,14 @@ async def _work(
     stop = stop_on_signals()
     parts = await asyncio.to_thread(open_parts, configuration)
     messages = following(parts, place) if place is not None else None
+    identity = await _identity(parts)
+    keeping = asyncio.create_task(_keep(identity))
     try:
         if messages is not None:
             await _start(parts, messages)
-        await _serve(parts, messages, sockets, stop, ready)
+        await _serve(parts, messages, identity, sockets, stop, ready)
     finally:
+        keeping.cancel()
         if messages is not None:
             await messages.stop()
         parts.close()
@@ -108,10 +134,36 @@ async def _greet(parts: Parts, say: Say) -> None:
         say("this password is not shown again")
 
 
+async def _identity(parts: Parts) -> Identity | None:
+    """Get the CA ready and what our TLS ports show; None without TLS ports, or when there is no CA now."""
+    settings = parts.configuration.settings
+    try:
+        await parts.pki.load()
+    except Unavailable as error:
+        # Reading works all the same; nothing can be issued.
+        parts.log.warning("no CA", says=error.message)
+    if settings.https is None and settings.mqtts is None:
+        return None
+    try:
+        return Identity(settings, parts.pki)
+    except Unavailable as error:
+        if settings.tls_certificate is not None:
+            raise
+        parts.log.warning("no TLS", says=error.message)
+        return None
+
+
+async def _keep(identity: Identity | None) -> None:
+    if identity is not None:
+        await identity.keep()
+
+
 def _sockets(settings: Settings) -> list[socket]:
+    """Bind what is to be listened on; that of HTTPS comes last."""
     places = [] if settings.http is None else [(settings.http.host, settings.http.port)]
     if settings.upstream_ports and settings.http is not None:
         places += [(settings.http.host, port) for port in sorted(upstream_ports())]
+    places += [] if settings.https is None else [(settings.https.host, settings.https.port)]
     return [_bound(host, port) for host, port in places]
 
 
@@ -123,25 +175,56 @@ def _bound(host: str, port: int) -> socket:
 
 
 @asynccontextmanager
-async def _leading(parts: Parts) -> AsyncIterator[Messages | None]:
+async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Messages | None]:
     """Run what one process of the installation does for all: broker, outbox, upkeep."""
     messages = messages_of(parts)
     leader = Leader(parts, messages) if messages is not None else None
-    work = [Outbox(parts.store, parts.clock).run(Delivery(parts, leader)), _upkeep(parts)]
+    work: list[Coroutine[None, None, None]] = [
+        Outbox(parts.store, parts.clock).run(Delivery(parts, leader)),
+        _upkeep(parts),
+        _keep(identity),
+    ]
     if leader is not None:
         work.append(leader.run())
     tasks = [asyncio.create_task(each) for each in work]
+    front = _front(parts, messages, identity)
     try:
         if messages is not None:
             await _start(parts, messages)
+        await _open(parts, front)
         yield messages
     finally:
+        if front is not None:
+            await front.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if leader is not None and messages is not None:
             await leader.stop()
             await messages.stop()
+
+
+def _front(parts: Parts, messages: Messages | None, identity: Identity | None) -> Front | None:
+    """Give the port for MQTT over TLS, before the broker's plain one."""
+    if messages is None or identity is None or parts.configuration.settings.mqtts is None:
+        return None
+    if not messages.place.doors:
+        parts.log.warning("no MQTT over TLS", says="nats_mqtt does not say where the cluster takes MQTT")
+        return None
+    keeper = Keeper(parts.pki, messages.plane.tickets)
+    most = parts.configuration.settings.mqtt_max_connections
+    limits = FrontLimits(sockets=SocketLimits(connections=most))
+    return Front(doorkeeper=keeper, broker=messages.place.doors[0], tls=identity.tls, limits=limits)
+
+
+async def _open(parts: Parts, front: Front | None) -> None:
+    place = parts.configuration.settings.mqtts
+    if front is None or place is None:
+        return
+    try:
+        await front.start(place.host, place.port)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {place}: {error.strerror}") from None
 
 
 async def _start(parts: Parts, messages: Messages) -> None:
@@ -154,8 +237,17 @@ async def _start(parts: Parts, messages: Messages) -> None:
 
 
 async def _upkeep(parts: Parts) -> None:
-    """Forget what is over: the replies kept for idempotency keys."""
+    """Forget what is over: the replies kept for idempotency keys. Announce certificates about to expire."""
+    expiring = Gauge(
+        "muster_certificates_expiring",
+        "Certificates in use that end within thirty days.",
+        registry=parts.registry,
+    )
     while True:
         with contextlib.suppress(MusterError):
             await parts.store.run(idempotency.forget)
+        with contextlib.suppress(MusterError):
+            soon = Instant(parts.clock() + EXPIRING_DAYS * 86_400_000_000)
+            await parts.store.run(pki.expiring, soon)
+            expiring.set(await parts.store.read(validity.count_expiring, soon))
         await asyncio.sleep(UPKEEP_SECONDS)

@@ -82,6 +82,20 @@ def read_question(data: bytes, authorities: Iterable[Authority]) -> Question:
     raise NotFound("no CA of ours is meant")
 
 
+def question_about(ca: Authority, serial: str) -> Question:
+    """Give the question a plain client would ask about a serial (hex) of this CA."""
+    name_hash, key_hash = _hashes(ca, SHA1)
+    return Question(
+        ca=ca,
+        serial=serial,
+        number=int(serial, 16),
+        function=SHA1(),  # noqa: S303 it names the CA and protects nothing (RFC 5019, 2.1.1)
+        name_hash=name_hash,
+        key_hash=key_hash,
+        nonce=None,
+    )
+
+
 def _nonce(request: ocsp.OCSPRequest) -> bytes | None:
     try:
         nonce = request.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce

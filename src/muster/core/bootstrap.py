@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core import access, connections, registry
+from muster.core import access, connections, pki, registry, validity
 from muster.core.access import Caller, record, require
+from muster.core.certificates import Certificate, Shown
 from muster.core.errors import Conflict, Forbidden, NotFound
 from muster.core.mappings import spoil_answers
 from muster.core.model import (
@@ -39,6 +40,17 @@ class ConfigView:
     channels: tuple[Channel, ...]
     is_active: bool
     """Connected, both ways, to every channel it lists."""
+    certificate: Certificate | None = None
+    """The device's newest good one; only where a device fetches."""
+
+    def credentials(self, ca_bundle: str) -> tuple[str, str, str]:
+        """Give certificate, key and CA for the device, PEM; what an operator put in goes first."""
+        config, issued = self.config, self.certificate
+        if config.client_cert or issued is None:
+            key = config.client_key.reveal() if config.client_key is not None else ""
+            return config.client_cert, key, config.ca_cert
+        key = issued.key.reveal() if issued.key is not None else ""
+        return issued.certificate, key, config.ca_cert or ca_bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +90,29 @@ def fetch(tx: Tx, external_id: str, external_key: Secret | None) -> ConfigView:
     known = tx.select(BootstrapConfig, ANYWHERE, Is("external_id", external_id), window=Window(limit=1))
     if found is None or found.external_key != plain:
         raise WrongExternalKey if known else UnknownExternalId
+    return _fetched(tx, found)
+
+
+def fetch_by_certificate(tx: Tx, external_id: str, shown: Shown) -> ConfigView:
+    """Give the configuration to the device that shows its certificate instead of its key; errors as fetch."""
+    device = pki.identify(tx, shown)
+    if not isinstance(device, Device):
+        raise WrongExternalKey
+    found = tx.find(BootstrapConfig, device.tenant_id, device_id=device.id)
+    if found is None or found.external_id != external_id:
+        raise WrongExternalKey
+    return _fetched(tx, found)
+
+
+def _fetched(tx: Tx, found: BootstrapConfig) -> ConfigView:
     tenant = tx.get(Tenant, ANYWHERE, found.tenant_id)
     view = _view(tx, found)
     if tenant is None or tenant.status is not Status.ENABLED or view.device.status is not Status.ENABLED:
         raise WrongExternalKey
-    return view
+    certificate, is_barred = validity.standing_of(tx, found.tenant_id, found.device_id)
+    if is_barred:
+        raise WrongExternalKey
+    return replace(view, certificate=certificate)
 
 
 def _view(tx: Tx, config: BootstrapConfig) -> ConfigView:

@@ -40,6 +40,8 @@ class Issued:
     issuer_id: str
     not_before: Instant
     not_after: Instant
+    intent_id: str = ""
+    """The SigningIntent that this fulfils, where a remote CA signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +70,26 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """One entry of a revocation list, in a row as narrow as can be. *id* is the serial."""
+
+    id: str
+    issuer_id: str
+    revoked_at: Instant
+    reason: int = 0
+    not_after: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityRecord:
     """A CA of our own, its key sealed. The newest issuing one signs; older ones still verify."""
 
     id: str
     role: str
-    """`root` or `issuing`."""
+    """`root`, `issuing`, or `crossed`: the certificate of a new root, signed by an old one."""
     certificate: str
     material: Secret
-    """Key and chain, PEM."""
+    """Key and chain, PEM; of a crossed one empty."""
     not_after: Instant
     created_at: Instant
     retired_at: Instant = NEVER
@@ -91,3 +104,49 @@ class SigningIntent:
     device_id: DeviceId
     key_digest: bytes
     created_at: Instant
+
+
+# --- what is shown and what is missing -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A certificate somebody showed, its chain verified up to our own CA; its record decides the rest."""
+
+    serial: str
+    fingerprint: bytes
+
+
+class KeyWanted(Exception):
+    """A signature needs something that takes long and was not prepared: prepare it, then run again."""
+
+    def __init__(self, tenant_id: str, device_id: str, asked: CertificateRequest) -> None:
+        super().__init__("not prepared")
+        self.tenant_id = tenant_id
+        self.device_id = device_id
+        self.asked = asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationList:
+    """A signed revocation list."""
+
+    der: bytes
+    etag: str
+    """With its quotes."""
+    this_update: Instant
+    next_update: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityView:
+    """A CA as its operator sees it; the key stays where it is."""
+
+    id: str
+    role: str
+    certificate: str
+    subject: str
+    not_before: Instant
+    not_after: Instant
+    is_current: bool
+    """Whether it signs what is issued now."""

@@ -187,6 +187,18 @@ def may_pass(
     device = tx.find(Device, tenant.id, secret=secret)
     if device is None or (device_id and device.id != device_id):
         raise Unauthenticated
+    return _passage(tx, device, channel, tenant, flow)
+
+
+def let_pass(tx: Tx, device: Device, *, channel_id: str, tenant_name: str | None, flow: Flow) -> Passage:
+    """Let a device that has proved who it is publish to or read a channel; errors as may_pass."""
+    channel, tenant = _address(tx, channel_id, tenant_name)
+    if channel is None or tenant is None or tenant.id != device.tenant_id:
+        raise Unauthenticated
+    return _passage(tx, device, channel, tenant, flow)
+
+
+def _passage(tx: Tx, device: Device, channel: Channel, tenant: Tenant, flow: Flow) -> Passage:
     flows = connections.flows_of(tx, tenant.id, device.id)
     enabled = {device.status, channel.status, tenant.status} == {Status.ENABLED}
     if not enabled or not flows.get(channel.id, Flow(0)) & flow:

@@ -1,19 +1,30 @@
 """What may be issued, renewed and revoked, and for whom; what a revocation reaches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core import access, events, messaging
+from muster.core import access, events, messaging, validity
 from muster.core.access import Caller, record, require
-from muster.core.certificates import Certificate, CertificateRequest, Issued
-from muster.core.errors import Conflict, NotFound, SameStatus
+from muster.core.certificates import Certificate, CertificateRequest, Issued, Shown, SigningIntent
+from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
 from muster.core.mappings import spoil_answers
-from muster.core.messaging import Reason, Refusal, Rights
-from muster.core.model import BootstrapConfig, Device, DeviceId, Instant, Kind, Status, TenantId
+from muster.core.messaging import Passage, Reason, Refusal, Rights
+from muster.core.model import (
+    BootstrapConfig,
+    Device,
+    DeviceId,
+    Flow,
+    Instant,
+    Kind,
+    Secret,
+    Status,
+    TenantId,
+)
 from muster.core.ports import ANYWHERE, After, Before, Condition, Is, Order, Page, Signer, Tx, Window
 
-SUPERSEDED = 4
 UNSPECIFIED = 0
+REASONS = frozenset({0, 1, 3, 4, 5, 9})
+"""Why an operator may revoke (RFC 5280, 5.3.1); the others are about CAs, or can be taken back."""
 
 
 # --- issuing -------------------------------------------------------------------------------------------
@@ -41,10 +52,19 @@ def _device(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str, action:
 
 def add(tx: Tx, actor: str, device: Device, issued: Issued) -> Certificate:
     """Record what was signed, the key with it where it was made here."""
-    other = tx.find(Certificate, ANYWHERE, key_digest=issued.key_digest)
-    if other is not None and (other.tenant_id, other.device_id) != (device.tenant_id, device.id):
-        raise Conflict("the key is in use by another device")
-    made = Certificate(
+    made = recorded(tx, actor, device, issued)
+    tx.add(made)
+    record(tx, actor, device.tenant_id, "certificate.issue", [made.id], {"device": device.id})
+    return made
+
+
+def recorded(tx: Tx, actor: str, device: Device, issued: Issued) -> Certificate:
+    """Give the record of what was signed. Conflict when another device uses the key, or it was revoked."""
+    if issued.key is None:
+        _check_key(tx, device, issued)
+    if issued.intent_id:
+        tx.remove(SigningIntent, device.tenant_id, id=issued.intent_id)
+    return Certificate(
         id=issued.serial,
         tenant_id=device.tenant_id,
         device_id=device.id,
@@ -59,9 +79,15 @@ def add(tx: Tx, actor: str, device: Device, issued: Issued) -> Certificate:
         created_by=actor,
         created_at=tx.now,
     )
-    tx.add(made)
-    record(tx, actor, device.tenant_id, "certificate.issue", [made.id], {"device": device.id})
-    return made
+
+
+def _check_key(tx: Tx, device: Device, issued: Issued) -> None:
+    """A key that its holder made is good for one device, and for none once it is compromised."""
+    for other in tx.select(Certificate, ANYWHERE, Is("key_digest", issued.key_digest)):
+        if (other.tenant_id, other.device_id) != (device.tenant_id, device.id):
+            raise Conflict("the key is in use by another device")
+        if other.revoked_at and other.reason != validity.SUPERSEDED:
+            raise Conflict("a certificate of this key was revoked; make a new key")
 
 
 def renew(
@@ -77,11 +103,25 @@ def renew(
 def renew_by_device(
     tx: Tx, tenant_id: TenantId, device_id: DeviceId, asked: CertificateRequest, signer: Signer
 ) -> Certificate:
-    """Issue a certificate to a device that has proved who it is (EST)."""
+    """Issue a certificate to a device that has proved who it is (EST). Forbidden for one that is barred."""
     device = tx.get(Device, tenant_id, device_id)
     if device is None or device.status is not Status.ENABLED:
         raise NotFound
+    if isinstance(messaging.admit(tx, device), Refusal) or validity.standing_of(tx, tenant_id, device_id)[1]:
+        raise Forbidden
     return add(tx, f"device:{device.id}", device, signer.issue(tenant_id, device.id, asked, tx.now))
+
+
+def require_admin(_tx: Tx, caller: Caller) -> None:
+    """Forbidden for all but the installation's admins: the CAs are everybody's."""
+    if not caller.is_admin:
+        raise Forbidden
+
+
+def note_authorities(tx: Tx, caller: Caller, operation: str) -> None:
+    """Write into the journal what an admin did to the CAs."""
+    require_admin(tx, caller)
+    record(tx, caller, caller.user.personal_tenant, operation, ["authorities"])
 
 
 # --- reading -------------------------------------------------------------------------------------------
@@ -95,6 +135,15 @@ def view(tx: Tx, caller: Caller, tenant_id: TenantId, serial: str, action: str =
         raise NotFound
     require(tx, standing, Kind.DEVICE, tx.get(Device, tenant_id, found.device_id), action)
     return found
+
+
+def view_whole(tx: Tx, caller: Caller, tenant_id: TenantId, serial: str) -> Certificate:
+    """Give a certificate; with its key, if that was made here, to whoever may change the device."""
+    found = view(tx, caller, tenant_id, serial)
+    try:
+        return view(tx, caller, tenant_id, serial, "update")
+    except Forbidden:
+        return replace(found, key=None)
 
 
 def list_certificates(
@@ -172,8 +221,9 @@ def _revoke(
     found: Sequence[Certificate],
     reason: int,
 ) -> Receipt:
-    for certificate in found:
-        tx.change(replace(certificate, revoked_at=tx.now, reason=reason))
+    if reason not in REASONS:
+        raise Malformed("there is no such reason for a revocation")
+    validity.end(tx, found, reason)
     device = tx.get(Device, tenant_id, device_id)
     if device is not None:
         spoil_answers(tx, tenant_id, [device])
@@ -181,8 +231,7 @@ def _revoke(
     events.access_ended(tx, tenant_id, [device_id])
     serials = tuple(c.id for c in found)
     record(tx, caller, tenant_id, "certificate.revoke", serials, {"device": device_id, "reason": reason})
-    left = (Is("device_id", device_id), Is("revoked_at", 0), After("not_after", tx.now))
-    is_last = not tx.select(Certificate, tenant_id, *left, window=Window(limit=1))
+    is_last = not validity.valid(tx, tenant_id, device_id)
     return Receipt(serials=serials, revoked_at=tx.now, device_id=device_id, is_last=is_last)
 
 
@@ -196,27 +245,60 @@ def _forget_in_bootstrap(
         tx.change(replace(config, client_cert="", client_key=None))
 
 
-def revoked(tx: Tx, issuer_id: str) -> list[Certificate]:
-    """Give the revoked certificates of a CA that have not expired, for its revocation list."""
-    conditions = (Is("issuer_id", issuer_id), After("revoked_at", 0), After("not_after", tx.now))
-    return tx.select(Certificate, ANYWHERE, *conditions, order=Order("revoked_at"))
-
-
-def status_of(tx: Tx, serial: str) -> Certificate | None:
-    """Give the record behind a serial, whatever the tenant, for OCSP."""
-    return tx.get(Certificate, ANYWHERE, serial)
-
-
 # --- devices that show a certificate ---------------------------------------------------------------------
 
 
-def login(tx: Tx, serial: str, fingerprint: bytes) -> Rights | Refusal:
-    """Let a device in by a certificate of our own CA whose chain was verified already.
+def identify(tx: Tx, shown: Shown) -> Device | Refusal:
+    """Give the device a certificate of our own CA belongs to; its chain was verified already.
 
-    The record decides: unknown, revoked, expired, or of a device that is gone or disabled is out.
+    The record decides: unknown, revoked, expired, or of a device that is gone is out.
     """
-    found = tx.get(Certificate, ANYWHERE, serial)
-    if found is None or found.fingerprint != fingerprint or found.revoked_at or found.not_after <= tx.now:
+    found = validity.by_serial(tx, shown.serial)
+    if (
+        found is None
+        or found.fingerprint != shown.fingerprint
+        or found.revoked_at
+        or found.not_after <= tx.now
+    ):
         return Refusal(Reason.CERTIFICATE)
-    device = tx.get(Device, found.tenant_id, found.device_id)
-    return Refusal(Reason.UNKNOWN) if device is None else messaging.admit(tx, device)
+    return tx.get(Device, found.tenant_id, found.device_id) or Refusal(Reason.UNKNOWN)
+
+
+def login(tx: Tx, shown: Shown, username: str = "") -> Rights | Refusal:
+    """Let a device in by its certificate, until the certificate ends; a user name, if any, must be its id."""
+    device = identify(tx, shown)
+    if isinstance(device, Refusal):
+        return device
+    if username and username != device.id:
+        return Refusal(Reason.CERTIFICATE)
+    rights = messaging.admit(tx, device)
+    found = validity.by_serial(tx, shown.serial)
+    if isinstance(rights, Refusal) or found is None:
+        return rights
+    return replace(rights, expires_at=found.not_after)
+
+
+def may_pass(tx: Tx, shown: Shown, *, channel_id: str, tenant_name: str | None, flow: Flow) -> Passage:
+    """Let a device publish to or read a channel by its certificate; errors as messaging.may_pass."""
+    device = identify(tx, shown)
+    if isinstance(device, Refusal):
+        raise Unauthenticated
+    return messaging.let_pass(tx, device, channel_id=channel_id, tenant_name=tenant_name, flow=flow)
+
+
+def enrolled(tx: Tx, shown: Shown) -> Device:
+    """Give the device behind a certificate that asks for its successor; Unauthenticated."""
+    device = identify(tx, shown)
+    if isinstance(device, Refusal):
+        raise Unauthenticated
+    return device
+
+
+def enrolling(tx: Tx, candidates: Iterable[tuple[str, Secret]]) -> Device:
+    """Give the device that a factory's id and key belong to; Unauthenticated, whatever is wrong."""
+    for external_id, key in candidates:
+        config = tx.find(BootstrapConfig, ANYWHERE, external_id=external_id, external_key=key)
+        device = tx.get(Device, config.tenant_id, config.device_id) if config is not None else None
+        if config is not None and device is not None and config.external_key == key:
+            return device
+    raise Unauthenticated

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from muster.core import access, connections, registry
+from muster.core import access, connections, pki, registry, validity
 from muster.core.access import Caller, entries
 from muster.core.bootstrap import in_order
-from muster.core.errors import Conflict, LimitReached
+from muster.core.certificates import Certificate, CertificateRequest
+from muster.core.errors import Conflict, LimitReached, Malformed, Unavailable
 from muster.core.layout import EXTERNAL_ID, Layout
 from muster.core.mappings import has_devices, lock_name
 from muster.core.model import (
@@ -29,7 +30,7 @@ from muster.core.model import (
     TenantId,
     UserId,
 )
-from muster.core.ports import OneOf, Tx
+from muster.core.ports import OneOf, Signer, Tx
 
 NO_CONTENT = "{}"
 """What the device reads when nothing is configured: agents parse it as JSON, so never empty (spec D.1)."""
@@ -43,6 +44,10 @@ class Request:
     external_key: Secret
     name: str = ""
     metadata: Metadata = field(default_factory=dict)
+    csr: str = ""
+    """The gateway's signing request, where the layout makes certificates and the gateway has its own key."""
+    device_ids: tuple[DeviceId, ...] = ()
+    """Ids made beforehand, in the order of the layout, because somebody else signs for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ def plan(
     """Decide what to create. Pure: the same arguments, the same plan; the layout is not changed."""
     devices = tuple(
         Device(
-            id=DeviceId(new_id()),
+            id=request.device_ids[position] if request.device_ids else DeviceId(new_id()),
             tenant_id=tenant_id,
             name=_device_name(request.name, each.name, is_first=position == 0),
             secret=Secret(new_secret()),
@@ -177,25 +182,75 @@ def _gateway(device: Device, channels: Sequence[Channel]) -> Device:
 
 
 def provision(
-    tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, layout_digest: bytes, request: Request
+    tx: Tx,
+    caller: Caller,
+    tenant_id: TenantId,
+    layout: Layout,
+    layout_digest: bytes,
+    request: Request,
+    signer: Signer | None = None,
 ) -> Provisioned:
     """Create everything the layout asks for, or give what the same call created before.
 
     Conflict when the external id is in use with another key, name or layout; then nothing has changed.
+    A layout that makes certificates needs the *signer*; Malformed for a signing request where none is made.
     """
+    if request.csr and not layout.makes_certificates:
+        raise Malformed("the layout makes no certificates")
     standing = _enter(tx, caller, tenant_id)
     tx.lock(lock_name(tenant_id, request.external_id))
     asked = _request_digest(tx, layout_digest, request)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
     if made is not None and has_devices(tx, made):
-        return _again(tx, standing, made, asked)
+        return _again(tx, standing, made, asked, signer)
     if made is not None:  # its devices were deleted by hand: the mapping is over
         tx.remove(ProvisionRecord, tenant_id, external_id=made.external_id)
     registry.keep_limit(tx, standing, len(layout.devices))
     planned = plan(layout, request, tenant_id, caller.id, tx.now, tx.new_id, tx.new_secret)
-    answer = answer_of(planned)
-    _write(tx, caller, planned, request.external_id, asked, answer)
+    certificates = _certify(tx, caller, planned, layout, request, signer)
+    answer = _with_certificates(answer_of(planned), certificates, signer)
+    _write(tx, caller, planned, request.external_id, asked, answer, certificates)
     return answer
+
+
+def new_ids(tx: Tx, layout: Layout) -> tuple[DeviceId, ...]:
+    """Give ids for the devices of one call, for who must know them before it."""
+    return tuple(DeviceId(tx.new_id()) for _ in layout.devices)
+
+
+def _certify(
+    tx: Tx, caller: Caller, planned: Plan, layout: Layout, request: Request, signer: Signer | None
+) -> list[Certificate]:
+    """Sign one certificate for each device; the gateway's for the key it made, if it sent a request."""
+    if not layout.makes_certificates:
+        return []
+    if signer is None:
+        raise Unavailable("there is no CA")
+    gateway = planned.config.device_id if planned.config is not None else planned.devices[0].id
+    made = []
+    for device in planned.devices:
+        wanted = CertificateRequest(
+            ttl_seconds=int(layout.certificate_ttl_hours * 3600),
+            key_type=layout.key_type,
+            key_bits=layout.key_bits,
+            csr=request.csr if device.id == gateway else "",
+        )
+        issued = signer.issue(device.tenant_id, device.id, wanted, tx.now)
+        made.append(pki.recorded(tx, caller.id, device, issued))
+    return made
+
+
+def _with_certificates(
+    answer: Provisioned, certificates: Sequence[Certificate], signer: Signer | None
+) -> Provisioned:
+    if not certificates or signer is None:
+        return answer
+    return replace(
+        answer,
+        client_cert={c.device_id: c.certificate for c in certificates},
+        client_key={c.device_id: c.key.reveal() for c in certificates if c.key is not None},
+        ca_cert=signer.ca_bundle,
+    )
 
 
 def _enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> access.Standing:
@@ -226,7 +281,13 @@ def answer_of(planned: Plan) -> Provisioned:
 
 
 def _write(
-    tx: Tx, caller: Caller, planned: Plan, external_id: str, asked: bytes, answer: Provisioned
+    tx: Tx,
+    caller: Caller,
+    planned: Plan,
+    external_id: str,
+    asked: bytes,
+    answer: Provisioned,
+    certificates: Sequence[Certificate],
 ) -> None:
     config = planned.config
     devices = planned.devices
@@ -247,26 +308,32 @@ def _write(
     journal = [
         *entries(tx, caller, tenant_id, "device.create", kept.device_ids),
         *entries(tx, caller, tenant_id, "channel.create", kept.channel_ids),
+        *entries(tx, caller, tenant_id, "certificate.issue", [c.id for c in certificates]),
         *entries(tx, caller, tenant_id, "mapping.create", [external_id]),
     ]
-    tx.add(*devices, *planned.channels, *planned.connections, *configs, kept, *journal)
+    tx.add(*devices, *planned.channels, *planned.connections, *configs, kept, *certificates, *journal)
 
 
 def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:
     parts = [request.external_key.reveal(), request.name, layout_digest.hex()]
     if request.metadata:
         parts.append(json.dumps(request.metadata, sort_keys=True))
+    if request.csr:
+        parts.append(request.csr)
     return tx.digest("mapping", json.dumps(parts))
 
 
-def _again(tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: bytes) -> Provisioned:
+def _again(
+    tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: bytes, signer: Signer | None
+) -> Provisioned:
     if made.created_by != standing.caller.id:
         standing.require("device_read", "channel_read")
     if made.request_digest != asked:
         raise Conflict("the external id is in use with another key, name or layout")
     if made.answer is not None:
         return _load(made)
-    return _afresh(tx, made)
+    certificates = validity.newest_of(tx, made.tenant_id, made.device_ids)
+    return _with_certificates(_afresh(tx, made), list(certificates.values()), signer)
 
 
 def _afresh(tx: Tx, made: ProvisionRecord) -> Provisioned:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from muster.core import access, connections, events
+from muster.core import access, connections, events, validity
 from muster.core.access import Caller, Standing, record, require
 from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
 from muster.core.mappings import spoil_answers
@@ -283,6 +283,7 @@ def remove_devices(tx: Tx, caller: Caller, tenant_id: TenantId, devices: Sequenc
     for noun in (Connection, BootstrapConfig, Presence):
         tx.remove(noun, tenant_id, device_id=ids)
     _remove_roles(tx, tenant_id, Kind.DEVICE, ids)
+    validity.end_with_devices(tx, tenant_id, ids)
     tx.remove(Device, tenant_id, id=ids)
     spoil_answers(tx, tenant_id, devices)
     events.access_ended(tx, tenant_id, ids)

@@ -24,6 +24,8 @@ class Identity:
     device_id: DeviceId
     serial: str
     """Of the leaf, to be looked up again when rights are computed."""
+    certificate_der: bytes = b""
+    """The leaf."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,18 @@ import msgspec
 from litestar import Router, get, post
 from litestar.di import Provide
 
-from muster.core import messaging
+from muster.core import messaging, pki
 from muster.core.access import Caller
+from muster.core.certificates import Shown
 from muster.core.errors import Malformed, NotFound, Unauthenticated
 from muster.core.messaging import Passage, Whereabouts
 from muster.core.model import Flow, Instant, Presence, Secret, TenantId
-from muster.core.ports import Page, Tx
+from muster.core.ports import Page, Pki, Tx
 from muster.plane.publish import Message, Publisher
 from muster.plane.subjects import Address, subtopic
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.request import incoming
 from muster.web.wire import number, rfc3339, window
 
 PORTS = frozenset({8008, 8185})
@@ -31,21 +33,27 @@ class Door:
     """Given by assembly; handlers get it as the dependency named `door`."""
 
     publisher: Publisher
+    pki: Pki | None = None
+    """Verifies the certificates that devices show instead of a secret."""
 
 
 # --- publishing ----------------------------------------------------------------------------------------
 
 
 async def passage(
-    request: AnyRequest, desk: Desk, channel: str, tenant: str | None, flow: Flow
+    request: AnyRequest, desk: Desk, door: Door, channel: str, tenant: str | None, flow: Flow
 ) -> tuple[Passage, Address]:
-    """Let a device (by its secret) or a user (by a token after `Bearer`) through to a channel.
+    """Let a device (by secret or certificate) or a user (by a token after `Bearer`) through to a channel.
 
     Unauthenticated, Forbidden or NotFound as core/messaging says; Malformed without any secret.
     """
     if auth.is_bearer(request):
         evidence = auth.evidence(request, desk.tokens, desk.clock)
         return await desk.store.read(_of_user, evidence, channel, tenant, flow)
+    chain = incoming(request).client_chain
+    if chain and door.pki is not None and not auth.has_token(request):
+        shown = await door.pki.verify(chain)
+        return await desk.store.read(_of_certificate, shown, channel, tenant, flow)
     secret = auth.device_key(request)
     if secret is None:
         raise Unauthenticated
@@ -60,6 +68,13 @@ def _of_device(
     passed = messaging.may_pass(
         tx, channel_id=channel, tenant_name=tenant, secret=secret, device_id=None, flow=flow
     )
+    return passed, _address(messaging.resolve(tx, passed.channel_id, None))
+
+
+def _of_certificate(
+    tx: Tx, shown: Shown, channel: str, tenant: str | None, flow: Flow
+) -> tuple[Passage, Address]:
+    passed = pki.may_pass(tx, shown, channel_id=channel, tenant_name=tenant, flow=flow)
     return passed, _address(messaging.resolve(tx, passed.channel_id, None))
 
 
@@ -81,7 +96,7 @@ async def _publish(
     request: AnyRequest, desk: Desk, door: Door, channel: str, tenant: str | None, rest: str, payload: bytes
 ) -> Rendered[None]:
     levels = subtopic(rest)
-    passed, address = await passage(request, desk, channel, tenant, Flow.PUBLISH)
+    passed, address = await passage(request, desk, door, channel, tenant, Flow.PUBLISH)
     await door.publisher.publish(address, levels, payload, publisher=passed.publisher, protocol=PROTOCOL)
     return desk.answer(Reply(status=202))
 
@@ -182,7 +197,7 @@ async def _last(
     limit = 10 if limit is None else limit
     if not 1 <= limit <= MOST_READ:
         raise Malformed("invalid limit size")
-    _, address = await passage(request, desk, channel, tenant, Flow.SUBSCRIBE)
+    _, address = await passage(request, desk, door, channel, tenant, Flow.SUBSCRIBE)
     found = [_shown(m) for m in await door.publisher.last(address, limit)]
     return desk.answer(Reply(body=MessagePage(limit=limit, total=len(found), messages=found)))
 
@@ -264,19 +279,17 @@ _ADAPTER = [publish, publish_below, publish_in_domain, publish_in_domain_below]
 _IN_DOMAINS = [last_messages, list_presence, get_presence]
 
 
-def adapter_routes(publisher: Publisher) -> Router:
+def adapter_routes(publisher: Publisher, authority: Pki | None = None) -> Router:
     """Give the routes by which devices publish; they belong to no dialect."""
-    return _router(publisher, _ADAPTER)
+    return _router(Door(publisher, authority), _ADAPTER)
 
 
-def domain_routes(publisher: Publisher) -> Router:
+def domain_routes(publisher: Publisher, authority: Pki | None = None) -> Router:
     """Give the routes by which users look at messages and devices; they go with the Magistrala door."""
-    return _router(publisher, _IN_DOMAINS)
+    return _router(Door(publisher, authority), _IN_DOMAINS)
 
 
-def _router(publisher: Publisher, handlers: list[Any]) -> Router:
-    door = Door(publisher)
-
+def _router(door: Door, handlers: list[Any]) -> Router:
     def given() -> Door:
         return door
 

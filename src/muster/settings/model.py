@@ -43,9 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http: Annotated[Address | None, about("Where the HTTP API listens; empty: nowhere.", opens="Doors")] = (
         Address("127.0.0.1", 8080)
     )
-    https: Annotated[
-        Address | None, about("Where the HTTPS API listens, such as 127.0.0.1:8443; empty: nowhere.")
-    ] = None
+    https: Annotated[Address | None, about("Where the HTTPS API listens; empty: nowhere.")] = Address(
+        "127.0.0.1", 8443
+    )
     tls_certificate: Annotated[
         Path | None,
         about(
@@ -66,9 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mqtt: Annotated[
         Address | None, about("Where the broker takes MQTT 3.1.1; empty: nowhere.", opens="Messages")
     ] = Address("127.0.0.1", 1883)
-    mqtts: Annotated[
-        Address | None, about("Where MQTT over TLS is taken, such as 127.0.0.1:8883; empty: nowhere.")
-    ] = None
+    mqtts: Annotated[Address | None, about("Where MQTT over TLS is taken; empty: nowhere.")] = Address(
+        "127.0.0.1", 8883
+    )
     mqtt_ws: Annotated[
         Address | None, about("Where MQTT over WebSocket is taken (path /mqtt); empty: nowhere.")
     ] = Address("127.0.0.1", 8083)

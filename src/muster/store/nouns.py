@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from muster.core import model
+from muster.core import certificates, model
 from muster.store import tables
 from muster.store.rows import Shape, shape_of
 
@@ -27,6 +27,10 @@ SHAPES: dict[type[Any], Shape] = {
         shape_of(model.Event, tables.events),
         shape_of(model.Presence, tables.presences),
         shape_of(model.ClientIdClaim, tables.client_id_claims),
+        shape_of(certificates.Certificate, tables.certificates, is_tallied=True),
+        shape_of(certificates.Revocation, tables.revocations),
+        shape_of(certificates.AuthorityRecord, tables.authorities),
+        shape_of(certificates.SigningIntent, tables.signing_intents),
     )
 }
 RANK = {noun: rank for rank, noun in enumerate(SHAPES)}

@@ -372,6 +372,66 @@ client_id_claims = Table(
     Index("client_id_claims_device", "device_id", "tenant_id"),
 )
 
+# A device that is deleted leaves its certificates behind: revoked, and asked about until they expire.
+certificates = Table(
+    "certificates",
+    metadata,
+    _key("id"),
+    _text("tenant_id"),
+    _text("device_id"),
+    _text("certificate"),
+    _text("chain"),
+    _sealed("key", nullable=True),
+    _digest("key_digest"),
+    _digest("fingerprint"),
+    _text("issuer_id"),
+    _instant("not_before"),
+    _instant("not_after"),
+    _text("created_by"),
+    _instant("created_at"),
+    _instant("revoked_at"),
+    _number("reason"),
+    _instant("warned_at"),
+    Index("certificates_device", "device_id", "tenant_id", "created_at"),
+    Index("certificates_tenant", "tenant_id", "not_after"),
+    Index("certificates_key", "key_digest"),
+    Index("certificates_not_after", "not_after"),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    _key("id"),
+    _text("issuer_id"),
+    _instant("revoked_at"),
+    _number("reason"),
+    _instant("not_after"),
+    Index("revocations_issuer", "issuer_id", "revoked_at"),
+    Index("revocations_serial", "issuer_id", "id"),
+)
+
+authorities = Table(
+    "authorities",
+    metadata,
+    _key("id"),
+    _text("role"),
+    _text("certificate"),
+    _sealed("material"),
+    _instant("not_after"),
+    _instant("created_at"),
+    _instant("retired_at"),
+)
+
+signing_intents = Table(
+    "signing_intents",
+    metadata,
+    _key("id"),
+    _text("tenant_id"),
+    _text("device_id"),
+    _digest("key_digest"),
+    _instant("created_at"),
+)
+
 # How many rows there are, so that nothing counts them. PostgreSQL appends deltas and folds them later:
 # a row that every provisioning of a tenant must update would make them wait for each other.
 tallies = Table(

@@ -80,6 +80,13 @@ class Request(LitestarRequest[Any, Any, Any]):
             return value.decode("latin-1")
 
     @property
+    def client_chain(self) -> tuple[bytes, ...]:
+        """The certificates the client showed in its handshake, DER, leaf first; nobody judged them yet."""
+        extensions: dict[str, Any] = self.scope.get("extensions") or {}
+        chain: tuple[bytes, ...] = extensions.get("tls", {}).get("client_chain_der", ())
+        return chain
+
+    @property
     def source(self) -> str:
         """The address it came from, empty if unknown."""
         client = self.scope["client"]

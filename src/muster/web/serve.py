@@ -13,6 +13,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from muster.web.tls import client_tls
+
 _BACKLOG = 2048
 _HANDSHAKE_SECONDS = 10.0
 _HEAD_BYTES = 64 * 1024
@@ -170,10 +172,14 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_began = self.loop.time()
-        connection = transport.get_extra_info("ssl_object")
-        leaf = connection.getpeercert(binary_form=True) if connection is not None else None
-        if leaf is not None:
-            self._tls = {"client_cert_chain": [ssl.DER_cert_to_PEM_cert(leaf)], "client_cert_error": None}
+        chain = _chain(transport)
+        if chain:
+            pems = [ssl.DER_cert_to_PEM_cert(each) for each in chain]
+            self._tls = {
+                "client_cert_chain": pems,
+                "client_cert_error": None,
+                "client_chain_der": chain,
+            }
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -197,6 +203,16 @@ class _Protocol(HttpToolsProtocol):
         """Close the connection if the head it waits for began before this time."""
         if self._head_began is not None and self._head_began < began_before:
             self.transport.close()
+
+
+def _chain(transport: asyncio.BaseTransport) -> tuple[bytes, ...]:
+    """Give what the client showed, leaf first; of another TLS than ours the leaf alone."""
+    shown = client_tls(transport)
+    if shown is not None:
+        return shown.chain_der
+    connection = transport.get_extra_info("ssl_object")
+    leaf = connection.getpeercert(binary_form=True) if connection is not None else None
+    return () if leaf is None else (leaf,)
 
 
 class _Forward(logging.Handler):

@@ -15,6 +15,7 @@ from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.request import incoming
 from muster.web.wire import number, text, window
 
 MAX_EXTERNAL = 1024
@@ -135,11 +136,11 @@ def config(view: ConfigView) -> Config:
     )
 
 
-def fetched(view: ConfigView) -> Fetched:
-    """Show a configuration to its device."""
+def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
+    """Show a configuration to its device; certificates an operator put in go before those issued here."""
     secret = view.device.secret.reveal() if view.device.secret is not None else ""
     channels = _channels(view)
-    key = view.config.client_key
+    certificate, key, ca_cert = view.credentials(ca_bundle)
     return Fetched(
         client_id=view.device.id,
         client_secret=secret,
@@ -148,9 +149,9 @@ def fetched(view: ConfigView) -> Fetched:
         mainflux_key=secret,
         mainflux_channels=channels,
         content=view.config.content,
-        client_cert=view.config.client_cert,
-        client_key=key.reveal() if key is not None else "",
-        ca_cert=view.config.ca_cert,
+        client_cert=certificate,
+        client_key=key,
+        ca_cert=ca_cert,
     )
 
 
@@ -331,15 +332,22 @@ async def _fetch(
     external_id = external_id.removeprefix("/")
     source = request.client.host if request.client else ""
     options.throttle.check(("bootstrap", external_id, source), desk.clock())
-    sent = auth.device_key(request)
-    if not sent:
-        raise Malformed("missing or invalid bearer entity key")
+    bundle = options.pki.ca_bundle if options.pki is not None else ""
 
-    def shown(view: ConfigView) -> Reply:
-        return answer(fetched(view))
+    def reply(view: ConfigView) -> Reply:
+        return answer(fetched(view, bundle))
 
     try:
-        return await desk.read_open(request, bootstrap.fetch, external_id, Secret(key(sent)), reply=shown)
+        chain = incoming(request).client_chain
+        if chain and options.pki is not None and not auth.has_token(request):
+            known = await options.pki.verify(chain)
+            return await desk.read_open(
+                request, bootstrap.fetch_by_certificate, external_id, known, reply=reply
+            )
+        sent = auth.device_key(request)
+        if not sent:
+            raise Malformed("missing or invalid bearer entity key")
+        return await desk.read_open(request, bootstrap.fetch, external_id, Secret(key(sent)), reply=reply)
     except (Forbidden, NotFound):
         options.throttle.failed(("bootstrap", external_id, source), desk.clock())
         raise

@@ -1,5 +1,7 @@
 """One call that provisions a gateway: `/mapping`, with a domain in the path or without (spec C.3)."""
 
+from dataclasses import replace
+
 import msgspec
 from litestar import delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
@@ -8,7 +10,7 @@ from muster.core import access, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
-from muster.core.ports import Tx
+from muster.core.ports import Signer, Tx
 from muster.core.provision import Plan, Provisioned
 from muster.core.unprovision import Removed
 from muster.dialects.magistrala import wire
@@ -16,6 +18,7 @@ from muster.dialects.magistrala.bootstrap import MAX_EXTERNAL
 from muster.dialects.magistrala.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.issuing import issuing
 from muster.web.wire import flag
 
 
@@ -26,6 +29,8 @@ class Mapping(wire.In, kw_only=True):
     external_key: str | None = None
     name: str | None = None
     metadata: dict[str, Json] | None = None
+    csr: str | None = None
+    """Ours too: the gateway's signing request (PEM or DER in Base64) where the layout makes certificates."""
 
 
 class MappedClient(wire.Out, kw_only=True):
@@ -99,6 +104,7 @@ def read(data: Mapping, options: Options) -> provision.Request:
         external_key=Secret(data.external_key),
         name=data.name or "",
         metadata=options.metadata(data.metadata),
+        csr=data.csr or "",
     )
 
 
@@ -171,10 +177,35 @@ def _tenant(tx: Tx, caller: Caller, domain: str | None, options: Options) -> Ten
 
 
 def _provision(
-    tx: Tx, caller: Caller, domain: str | None, options: Options, asked: provision.Request
+    tx: Tx,
+    caller: Caller,
+    domain: str | None,
+    options: Options,
+    asked: provision.Request,
+    signer: Signer | None = None,
 ) -> Provisioned:
     tenant = _tenant(tx, caller, domain, options)
-    return provision.provision(tx, caller, tenant, options.layout, options.layout_digest, asked)
+    return provision.provision(tx, caller, tenant, options.layout, options.layout_digest, asked, signer)
+
+
+async def _with_certificates(
+    request: AnyRequest,
+    domain: str | None,
+    asked: provision.Request,
+    desk: Desk,
+    options: Options,
+    known: Evidence | None,
+) -> Rendered[Mapped]:
+    """Provision where the layout makes certificates: whatever takes long is got between two attempts."""
+    if options.pki is not None and options.pki.is_remote:
+        ids = await desk.store.read(provision.new_ids, options.layout)
+        asked = replace(asked, device_ids=ids)
+
+    async def attempt(signer: Signer) -> Rendered[Mapped]:
+        args = (domain, options, asked, signer)
+        return await desk.run(request, _provision, *args, evidence=known, reply=_mapped)
+
+    return await issuing(options.pki, attempt)
 
 
 def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked: provision.Request) -> Plan:
@@ -187,6 +218,8 @@ async def _post(
     asked, known = read(data, options), await _caller(request, options)
     if flag(request, "dry_run"):
         return await desk.read(request, _preview, domain, options, asked, evidence=known, reply=_planned)
+    if options.layout.makes_certificates:
+        return await _with_certificates(request, domain, asked, desk, options, known)
     return await desk.run(request, _provision, domain, options, asked, evidence=known, reply=_mapped)
 
 

@@ -10,6 +10,7 @@ from muster.core.access import Evidence
 from muster.core.errors import Malformed
 from muster.core.layout import Layout
 from muster.core.model import Json, Metadata, TenantId
+from muster.core.ports import Pki
 from muster.core.throttle import Throttle
 from muster.web.mail import Mail
 
@@ -48,6 +49,8 @@ class Options:
     """Where users reach the API, for links."""
     send_mail: Callable[[Mail], Awaitable[None]] | None = None
     """Delivers a mail, or raises Unavailable; None: no mail server is configured."""
+    pki: Pki | None = None
+    """Signs certificates; None: there are none."""
 
     def metadata(self, given: dict[str, Json] | None) -> dict[str, Json]:
         """Give the metadata, empty if absent. Malformed when it is too large."""

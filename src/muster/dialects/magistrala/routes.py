@@ -3,7 +3,9 @@
 from typing import Any
 
 from muster.dialects.magistrala import (
+    authority,
     bootstrap,
+    certs,
     channels,
     clients,
     domains,
@@ -32,4 +34,6 @@ HANDLERS: list[Any] = [
     *journal.HANDLERS,
     *bootstrap.HANDLERS,
     *mapping.HANDLERS,
+    *certs.HANDLERS,
+    *authority.HANDLERS,
 ]

@@ -18,6 +18,7 @@ from muster.dialects.mainflux.places import home, tenant_of
 from muster.dialects.mainflux.problems import fetch_problem
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.request import incoming
 from muster.web.wire import number, text, window
 
 MAX_EXTERNAL = 1024
@@ -120,17 +121,18 @@ def config(view: ConfigView) -> Config:
     )
 
 
-def fetched(view: ConfigView) -> Fetched:
+def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
     """Show a configuration to its thing. Agents parse the content, so it is never empty."""
+    client_cert, client_key, ca_cert = view.credentials(ca_bundle)
     channels, key = [wire.channel(c) for c in view.channels], _plain(view.device.secret)
     return Fetched(
         mainflux_id=view.device.id,
         mainflux_key=key,
         mainflux_channels=channels,
         content=view.config.content or NO_CONTENT,
-        client_cert=view.config.client_cert,
-        client_key=_plain(view.config.client_key),
-        ca_cert=view.config.ca_cert,
+        client_cert=client_cert,
+        client_key=client_key,
+        ca_cert=ca_cert,
         client_id=view.device.id,
         client_secret=key,
         channels=channels,
@@ -304,14 +306,21 @@ async def _fetch(
     external_id = external_id.removeprefix("/")
     mark = ("bootstrap", external_id, request.client.host if request.client else "")
     options.throttle.check(mark, desk.clock())
-    sent = auth.device_key(request)
-    if not sent:
-        raise Unauthenticated
+    bundle = options.pki.ca_bundle if options.pki is not None else ""
 
     def shown(view: ConfigView) -> Reply:
-        return answer(fetched(view))
+        return answer(fetched(view, bundle))
 
     try:
+        chain = incoming(request).client_chain
+        if chain and options.pki is not None and not auth.has_token(request):
+            known = await options.pki.verify(chain)
+            return await desk.read_open(
+                request, bootstrap.fetch_by_certificate, external_id, known, reply=shown
+            )
+        sent = auth.device_key(request)
+        if not sent:
+            raise Unauthenticated
         return await desk.read_open(request, bootstrap.fetch, external_id, Secret(key(sent)), reply=shown)
     except (Forbidden, NotFound):
         options.throttle.failed(mark, desk.clock())

@@ -1,5 +1,7 @@
 """One call that provisions a gateway: `/mapping` (spec C.3), in the words of 2021."""
 
+from dataclasses import replace
+
 import msgspec
 from litestar import get, post
 
@@ -7,7 +9,7 @@ from muster.core import access, provision, tenancy
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import Json, Secret, TenantId
-from muster.core.ports import Tx
+from muster.core.ports import Signer, Tx
 from muster.core.provision import Provisioned
 from muster.core.registry import check_name
 from muster.dialects.mainflux import wire
@@ -15,6 +17,7 @@ from muster.dialects.mainflux.bootstrap import MAX_EXTERNAL
 from muster.dialects.mainflux.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.issuing import issuing
 
 
 class Mapping(wire.In, kw_only=True):
@@ -23,6 +26,8 @@ class Mapping(wire.In, kw_only=True):
     external_id: str | None = None
     external_key: str | None = None
     name: str | None = None
+    csr: str | None = None
+    """Ours: the gateway's signing request, where the layout makes certificates."""
 
 
 class Mapped(wire.Out, kw_only=True):
@@ -45,6 +50,7 @@ def _read(data: Mapping) -> provision.Request:
         external_id=data.external_id,
         external_key=Secret(data.external_key),
         name=check_name(data.name or ""),
+        csr=data.csr or "",
     )
 
 
@@ -62,9 +68,25 @@ def _tenant(tx: Tx, caller: Caller, options: Options) -> TenantId:
     return tenancy.tenant_for(tx, caller, options.domain_id)
 
 
-def _provision(tx: Tx, caller: Caller, options: Options, asked: provision.Request) -> Provisioned:
+def _provision(
+    tx: Tx, caller: Caller, options: Options, asked: provision.Request, signer: Signer | None = None
+) -> Provisioned:
     tenant = _tenant(tx, caller, options)
-    return provision.provision(tx, caller, tenant, options.layout, options.layout_digest, asked)
+    return provision.provision(tx, caller, tenant, options.layout, options.layout_digest, asked, signer)
+
+
+async def _with_certificates(
+    request: AnyRequest, asked: provision.Request, desk: Desk, options: Options, known: Evidence | None
+) -> Rendered[Mapped]:
+    """Provision where the layout makes certificates: whatever takes long is got between two attempts."""
+    if options.pki is not None and options.pki.is_remote:
+        ids = await desk.store.read(provision.new_ids, options.layout)
+        asked = replace(asked, device_ids=ids)
+
+    async def attempt(signer: Signer) -> Rendered[Mapped]:
+        return await desk.run(request, _provision, options, asked, signer, evidence=known, reply=_mapped)
+
+    return await issuing(options.pki, attempt)
 
 
 def _mapped(made: Provisioned) -> Reply:
@@ -88,6 +110,8 @@ def _mapped(made: Provisioned) -> Reply:
 async def post_mapping(request: AnyRequest, data: Mapping, desk: Desk, options: Options) -> Rendered[Mapped]:
     """Provision a gateway: things, channels, connections and bootstrap configuration, or nothing."""
     asked, known = _read(data), await _caller(request, options)
+    if options.layout.makes_certificates:
+        return await _with_certificates(request, asked, desk, options, known)
     return await desk.run(request, _provision, options, asked, evidence=known, reply=_mapped)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from muster.core.access import Evidence
 from muster.core.layout import Layout
 from muster.core.model import TenantId
+from muster.core.ports import Pki
 from muster.core.throttle import Throttle
 
 
@@ -37,3 +38,5 @@ class Options:
     """What `/version` says."""
     send_recovery: Callable[[str, str, str], Awaitable[None]] | None = None
     """Sends an email address a recovery token, with the page the request came from; None: nobody can."""
+    pki: Pki | None = None
+    """Signs certificates; None: there are none."""

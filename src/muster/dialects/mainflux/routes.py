@@ -5,6 +5,7 @@ from litestar import Router
 from muster.dialects.mainflux import (
     about,
     bootstrap,
+    certs,
     channels,
     groups,
     identify,
@@ -23,4 +24,5 @@ HANDLERS = [
     Router("/", route_handlers=identify.HANDLERS, opt={"problem": problems.silent_problem, "public": True}),
     Router("/", route_handlers=bootstrap.HANDLERS, opt={"problem": problems.bootstrap_problem}),
     Router("/", route_handlers=mapping.HANDLERS, opt={"problem": problems.silent_problem}),
+    Router("/", route_handlers=certs.HANDLERS, opt={"problem": problems.silent_problem}),
 ]

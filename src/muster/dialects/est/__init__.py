@@ -1,0 +1,1 @@
+"""Enrollment over Secure Transport (RFC 7030): how devices get and renew their certificates by themselves."""

@@ -1,0 +1,139 @@
+"""A device's certificate, from /mapping to its revocation, with curl, openssl and mosquitto."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.fleet import (
+    Fleet,
+    Operator,
+    body_and_status,
+    body_of,
+    files_of,
+    run,
+    subscribed,
+)
+
+
+def publish(server: Fleet, topic: str, certificate: tuple[Path, Path], *more: str) -> int:
+    done = run(
+        "mosquitto_pub", "-h", "localhost", "-p", str(server.mqtts), "--cafile", server.ca,
+        "--cert", certificate[0], "--key", certificate[1], "-q", "1", "-t", topic, "-m", "hello", *more,
+    )  # fmt: skip
+    return done.returncode
+
+
+def test_from_mapping_to_revocation(tmp_path: Path) -> None:
+    """One call gives a certificate that opens bootstrap, MQTT and HTTP; revoked, it opens nothing more."""
+    with Fleet(tmp_path) as server:
+        server.trust()
+        operator = Operator(server)
+        made = operator.map()
+        assert made == operator.map()
+        device = made["clients"][0]["id"]
+        channel = next(c["id"] for c in made["channels"] if c["metadata"]["type"] == "data")
+        pair = files_of(tmp_path, "gw", made["client_cert"][device], made["client_key"][device])
+        assert made["ca_cert"].encode() == server.ca.read_bytes()
+        assert (
+            0 == run("openssl", "verify", "-CAfile", server.ca, "-purpose", "sslclient", pair[0]).returncode
+        )
+
+        shown = ["--cert", pair[0], "--key", pair[1]]
+        fetched = body_of(
+            server.curl("-H", "Authorization: Client key of gw-1", path="/clients/bootstrap/gw-1")
+        )
+        assert made["client_cert"][device] == fetched["client_cert"]
+        assert made["client_key"][device] == fetched["client_key"]
+        by_certificate = body_of(server.curl(*shown, path="/clients/bootstrap/gw-1"))
+        assert fetched == by_certificate
+
+        message = f"/channels/{channel}/messages/temperature"
+        sent = ["-X", "POST", "-d", "21.5", *shown]
+        with subscribed(server, f"channels/{channel}/messages/#", pair) as live:
+            assert 0 == publish(server, f"channels/{channel}/messages/x", pair)
+            assert b"hello" == live.messages.get(timeout=5)
+            assert 202 == body_and_status(server.curl(*sent, path=message))[1]
+            assert b"21.5" == live.messages.get(timeout=5)
+            done = operator.ask("DELETE", f"/certs/{device}")
+            assert 200 == done.status_code, done.text
+            assert live.closed.wait(1.0), "the live session was not cut within a second"
+        surfaces = {each["surface"] for each in done.json()["surfaces"]}
+        assert {
+            "mqtt_login",
+            "http_login",
+            "live_sessions",
+            "bootstrap",
+            "renewal",
+            "ocsp",
+            "crl",
+        } <= surfaces
+
+        refused_everywhere(server, pair, channel)
+        server.stop()
+        server.start()
+        refused_everywhere(server, pair, channel)
+        again = operator.map()
+        assert {} == again.get("client_cert", {})
+        issued = operator.ask("POST", f"/certs/issue/{device}", json={"ttl": "10h"})
+        assert 201 == issued.status_code, issued.text
+        fresh = files_of(tmp_path, "fresh", issued.json()["certificate"], issued.json()["key"])
+        assert 0 == publish(server, f"channels/{channel}/messages/x", fresh)
+        assert {device: issued.json()["certificate"]} == operator.map()["client_cert"]
+
+
+def refused_everywhere(server: Fleet, pair: tuple[Path, Path], channel: str) -> None:
+    shown = ["--cert", pair[0], "--key", pair[1]]
+    path = f"/channels/{channel}/messages"
+    assert 0 != publish(server, f"channels/{channel}/messages/x", pair)
+    assert 401 == body_and_status(server.curl("-X", "POST", "-d", "x", *shown, path=path))[1]
+    assert 403 == body_and_status(server.curl(*shown, path="/clients/bootstrap/gw-1"))[1]
+    key = ["-H", "Authorization: Client key of gw-1"]
+    assert 403 == body_and_status(server.curl(*key, path="/clients/bootstrap/gw-1"))[1]
+    listed = run("openssl", "crl", "-inform", "DER", "-noout", "-text", data=crl(server)).stdout
+    serial = run("openssl", "x509", "-in", pair[0], "-noout", "-serial").stdout.strip().partition("=")[2]
+    assert serial in listed
+    asked = run(
+        "openssl", "ocsp", "-issuer", issuing_ca(server), "-cert", pair[0], "-CAfile", server.ca,
+        "-url", f"{server.url}/certs/ocsp",
+    )  # fmt: skip
+    assert "revoked" in asked.stdout, asked.stdout + asked.stderr
+
+
+def crl(server: Fleet) -> bytes:
+    with server.client() as http:
+        return http.get("/certs/crl").content
+
+
+def issuing_ca(server: Fleet) -> Path:
+    path = server.folder / "issuing.crt"
+    with server.client() as http:
+        path.write_text(http.get("/certs/view-ca").json()["certificate"])
+    return path
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_resumption_does_not_bring_a_certificate_back(tmp_path: Path, version: str) -> None:
+    """A second connection with the session of the first shows its certificate again, or is not resumed."""
+    with Fleet(tmp_path, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        server.trust()
+        operator = Operator(server)
+        made = operator.map()
+        device = made["clients"][0]["id"]
+        pair = files_of(tmp_path, "gw", made["client_cert"][device], made["client_key"][device])
+        session = tmp_path / "session"
+        request = b"GET /clients/bootstrap/gw-1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+        def connect(*more: str | Path) -> str:
+            done = run(
+                "openssl", "s_client", "-connect", f"localhost:{server.https}", "-CAfile", server.ca,
+                "-verify_return_error", "-cert", pair[0], "-key", pair[1], version, "-ign_eof", *more,
+                data=request,
+            )  # fmt: skip
+            return done.stdout
+
+        first = connect("-sess_out", session)
+        assert "HTTP/1.1 200" in first
+        assert 200 == operator.ask("DELETE", f"/certs/{device}").status_code
+        second = connect(*(["-sess_in", session] if session.exists() else []))
+        assert "Reused" not in second
+        assert "HTTP/1.1 403" in second
