@@ -102,7 +102,6 @@ def _lifetimes(settings: Settings) -> Iterator[Complaint]:
         "refresh_token_lifetime",
         "legacy_token_lifetime",
         "throttle_window",
-        "idempotency_lifetime",
     ):
         if getattr(settings, name).total_seconds() < 1:
             yield name, "expected at least 1s"

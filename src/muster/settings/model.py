@@ -200,9 +200,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     throttle_window: Annotated[timedelta, about("The time over which failed attempts are counted.")] = (
         timedelta(minutes=1)
     )
-    idempotency_lifetime: Annotated[
-        timedelta, about("How long the answer to an Idempotency-Key is kept.")
-    ] = timedelta(hours=24)
 
     provision_file: Annotated[
         Path | None,
