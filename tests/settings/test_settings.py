@@ -65,7 +65,7 @@ def test_everything_that_listens_by_default_listens_on_the_loopback():
     """A fresh Muster cannot be reached from elsewhere."""
     addresses = [field.default for field in FIELDS if isinstance(field.default, Address)]
     assert {address.host for address in addresses} == {"127.0.0.1"}
-    assert len(addresses) == 4
+    assert len(addresses) == 6
 
 
 def test_options_count_before_the_environment_before_the_file_before_upstreams(toml):
@@ -286,7 +286,8 @@ def test_the_settings_cannot_be_changed():
         ({"MUSTER_HTTP": "[::]:80"}, "http://[::1]:80"),
         ({"MUSTER_HTTP": "", "MUSTER_HTTPS": "muster.example.com:443"}, "https://muster.example.com:443"),
         ({"MUSTER_PUBLIC_URL": "https://iot.example.com/muster/"}, "https://iot.example.com/muster"),
-        ({"MUSTER_HTTP": ""}, ""),
+        ({"MUSTER_HTTP": ""}, "https://127.0.0.1:8443"),
+        ({"MUSTER_HTTP": "", "MUSTER_HTTPS": ""}, ""),
     ],
 )
 def test_links_lead_to_where_the_api_is(environ, expected):
