@@ -19,6 +19,7 @@ from muster.ca.secrets import Keyring
 from muster.core.model import Instant
 from muster.store import upkeep
 from muster.store.engine import AnyStore, open_store
+from muster.store.tables import metadata
 
 DATABASES = ("sqlite", "postgresql")
 FIRST_INSTANT = 1_750_000_000_000_000
@@ -109,7 +110,7 @@ def database_url(
     """
     with contextlib.ExitStack() as cleaning:
 
-        def create(kind: str, *, is_migrated: bool = False) -> str:
+        def create(kind: str, *, is_migrated: bool = False, is_kept: bool = False) -> str:
             name = f"t{uuid.uuid4().hex}"
             if kind == "sqlite":
                 path = tmp_path / f"{name}.db"
@@ -119,7 +120,8 @@ def database_url(
             server = request.getfixturevalue("postgres_server")
             template = migrated(kind, server) if is_migrated else "template1"
             _administer(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
-            cleaning.callback(_administer, server, "DROP DATABASE {} WITH (FORCE)", name)
+            if not is_kept:
+                cleaning.callback(_administer, server, "DROP DATABASE {} WITH (FORCE)", name)
             return _with_database(server, name)
 
         yield create
@@ -131,10 +133,24 @@ def kind(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def emptied() -> list[str]:
+    """Keep the URLs of PostgreSQL databases that were emptied: quicker than to create others."""
+    return []
+
+
 @pytest.fixture
-def url(kind: str, database_url: Callable[..., str]) -> str:
-    """Give the URL of a fresh database with the newest schema."""
-    return database_url(kind, is_migrated=True)
+def url(kind: str, database_url: Callable[..., str], emptied: list[str]) -> Iterator[str]:
+    """Give the URL of an empty database with the newest schema; a test must leave the schema as it is."""
+    if kind == "sqlite":
+        yield database_url(kind, is_migrated=True)
+        return
+    given = emptied.pop() if emptied else database_url(kind, is_migrated=True, is_kept=True)
+    yield given
+    with psycopg.connect(given, autocommit=True) as connection:
+        names = SQL(", ").join(Identifier(name) for name in metadata.tables)
+        connection.execute(SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+    emptied.append(given)
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ from tests.store.nouns import EVERY_NOUN, T1, device, tenant
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture
+def url(kind, database_url) -> str:
+    """Give a database of this test's own, that it may ruin."""
+    return database_url(kind, is_migrated=True)
+
+
 def revisions() -> list[str]:
     folder = Path(upkeep.__file__).parent / "migrations"
     config = Config()

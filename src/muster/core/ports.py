@@ -253,7 +253,10 @@ class Tx(Protocol):
 
 
 class Store(Protocol):
-    """Runs a use case as one transaction on a thread of its own: return commits, raise rolls back."""
+    """Runs a use case as one transaction on a thread of its own: return commits, raise rolls back.
+
+    It may run a use case again from its start, so a use case does nothing outside of its transaction.
+    """
 
     async def run(self, use_case: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a use case that may write. What it returned was durable before this returns."""

@@ -1,4 +1,4 @@
-"""Which noun lives in which table. A new one is a dataclass of the core, a Table, a line here, a migration."""
+"""Which noun lives in which table; a new one is a dataclass of the core, a Table, a line, a migration."""
 
 from typing import Any
 
