@@ -77,6 +77,15 @@ def _administer(server: str, statement: str, *names: str) -> None:
         connection.execute(SQL(statement).format(*map(Identifier, names)))
 
 
+@pytest.fixture(scope="module")
+def fresh_postgres(postgres_server: str) -> Iterator[str]:
+    """Give the URL of an empty database on the PostgreSQL, for all tests of a module."""
+    name = f"m{uuid.uuid4().hex}"
+    _administer(postgres_server, "CREATE DATABASE {}", name)
+    yield _with_database(postgres_server, name)
+    _administer(postgres_server, "DROP DATABASE {} WITH (FORCE)", name)
+
+
 def _with_database(server: str, name: str) -> str:
     head, _, tail = server.partition("/postgres?")
     return f"{head}/{name}?{tail}"
