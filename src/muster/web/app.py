@@ -153,7 +153,7 @@ class App:
         # Whoever nobody knows is told so first: neither the body nor the query is looked at before.
         if endpoint.kinds is not None and not (endpoint.is_token_optional and not auth.has_token(request)):
             request.evidence = auth.evidence(request, self._tokens, self._clock, endpoint.kinds)
-        if not request.received and (endpoint.has_body or _announces_body(request)):
+        if not request.is_read and (endpoint.has_body or _announces_body(request)):
             request.received = await body.read(request, self._limits)
         answer = await endpoint.call(request)
         if not isinstance(answer, Rendered):
@@ -178,6 +178,7 @@ class App:
         if any(f"{method} {templates[dialect.name]}" in dialect.shapes for dialect in contenders):
             request.dialect = choose(request, contenders, templates).name
             request.received = await body.read(request, self._limits)
+            request.is_read = True
         return found.targets[choose(request, contenders, templates).name]
 
     def _nowhere(

@@ -26,6 +26,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         "evidence",
         "fields",
         "id",
+        "is_read",
         "params",
         "problem",
         "received",
@@ -39,6 +40,8 @@ class Request(LitestarRequest[Any, Any, Any]):
     """The header X-Request-Id if it is a plain word, else made here."""
     received: bytes
     """The whole body."""
+    is_read: bool
+    """Whether the body was read already, though it may be empty: a second time nothing would come."""
     evidence: Evidence | None
     """Who calls, if the door read it already."""
     params: dict[str, str]
@@ -50,6 +53,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         super().__init__(scope, receive, send)
         self.fields = dict(scope["headers"])
         self.received = b""
+        self.is_read = False
         self.evidence = None
         self.params = {}
         self.problem = None

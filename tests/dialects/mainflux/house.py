@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from muster.assembly.parts import Parts
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
+from muster.core import tenancy
+from muster.core.model import User
+from muster.core.ports import Tx
 from muster.settings.configuration import load
 from muster.store.engine import AnyStore
 from muster.web.observe import json_logger
@@ -136,6 +139,14 @@ class House:
         assert 201 == made.status_code, made.text
         return await self.login(name)
 
+    async def admin(self) -> str:
+        """Make an admin of the installation; give a token."""
+        await self.user("admin")
+        found = await self.parts.store.read(tenancy.find_login, self.email("admin"))
+        assert found is not None
+        await self.parts.store.run(_promote, found)
+        return await self.login("admin")
+
     async def login(self, name: str = "john", password: str = PASSWORD) -> str:
         """Give a token of a user."""
         answer = await self.call("POST", "/tokens", json={"email": self.email(name), "password": password})
@@ -164,6 +175,10 @@ class House:
         assert 201 == answer.status_code, answer.text
         made: dict[str, Any] = answer.json()
         return made
+
+
+def _promote(tx: Tx, user: User) -> None:
+    tx.change(replace(user, is_admin=True))
 
 
 def unknown() -> str:

@@ -225,7 +225,7 @@ CALLS = [
 async def test_a_foreign_thing_looks_like_one_that_does_not_exist(
     house: House, method: str, path: str, body: object
 ):
-    """Not even an admin of the installation sees through this door what is not his own."""
+    """Nothing of it is said and nothing happens to it."""
     jane = await house.user("jane")
     mapped = await house.mapped(jane)
     hers = mapped["things"][0]["id"]
@@ -242,6 +242,14 @@ async def test_a_foreign_thing_looks_like_one_that_does_not_exist(
     assert 404 == (await call(john, hers))[0]
     assert await call(john, hers) == await call(john, unknown())
     assert before == (await house.call("GET", f"/things/{hers}", jane)).content
+
+
+async def test_an_admin_sees_through_this_door_what_is_the_admins_own(house: House):
+    """Upstream knew no admins of things; the other door shows all."""
+    john, admin = await house.user("john"), await house.admin()
+    thing = await house.new("things", john)
+    assert 404 == (await house.call("GET", f"/things/{thing['id']}", admin)).status_code
+    assert 0 == (await house.call("GET", "/things", admin)).json()["total"]
 
 
 async def test_a_foreign_thing_is_not_deleted(house: House):

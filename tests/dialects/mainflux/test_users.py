@@ -116,6 +116,17 @@ async def test_users_do_not_see_each_other(house: House):
     assert 0 == (await house.call("GET", "/users?email=jane", john)).json()["total"]
 
 
+async def test_an_admin_lists_all_users(house: House):
+    """And finds one by a part of the email or the metadata."""
+    admin, john = await house.admin(), await house.user("john")
+    await house.call("PUT", "/users", john, json={"metadata": {"house": house.own("")}})
+    everyone = (await house.call("GET", "/users?limit=100", admin)).json()
+    assert everyone["total"] > 1
+    for query in ({"email": house.email("john")}, {"metadata": f'{{"house":"{house.own("")}"}}'}):
+        found = (await house.call("GET", "/users", admin, params=query)).json()
+        assert [house.email("john")] == [user["email"] for user in found["users"]]
+
+
 async def test_a_new_password_ends_all_tokens(house: House):
     """201 and an empty body; the old password and the old token are good for nothing any more."""
     token = await house.user()
