@@ -1,4 +1,4 @@
-"""A real server for each worker of a run, and command lines pointed at it, with profile folders of their own."""
+"""A real server for each worker of a run, and command lines with profile folders of their own."""
 
 import json
 import uuid

@@ -14,7 +14,8 @@ def test_anyone_can_make_an_account(bare: Shell) -> None:
     name = unique("joe")
     made = bare.json(
         "users", "create", name, "--email", f"{name}@example.com",
-        "--first-name", "Joe", "--last-name", "Doe", "--password", "-", "--tag", "new", stdin="joe's password\n",
+        "--first-name", "Joe", "--last-name", "Doe", "--tag", "new", "--password", "-",
+        stdin="joe's password\n",
     )  # fmt: skip
     bare("login", name, "--password", "-", stdin="joe's password\n")
     profile = bare.json("users", "profile")
