@@ -5,12 +5,12 @@ It sees no other part of Muster. Whatever goes wrong is a Failure; what may not 
 
 import json
 import re
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -74,7 +74,6 @@ class Answer:
     body: Json
     """Decoded JSON; None when the body is empty or is no JSON."""
     content: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,6 @@ class Page:
     rows: list[Row]
     total: int
     """How many match in all."""
-    offset: int
 
 
 def path(template: str, **parts: str) -> str:
@@ -125,16 +123,14 @@ class Api:
         self._http = httpx.Client(
             base_url=self.url,
             timeout=timeout,
-            verify=_trust(authority),
+            verify=True if authority is None else ssl.create_default_context(cafile=str(authority)),
             headers={"Accept": "application/json, */*"},
         )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -172,14 +168,13 @@ class Api:
             headers=headers,
             timeout=self._http.timeout if timeout is None else timeout,
         )
+        may_repeat = method == "GET" or key is not None
         if authorization is not None or self.tokens is None:
-            return _answer(asked, self._send(asked, authorization, is_repeatable=_may_repeat(method, key)))
+            return _answer(asked, self._send(asked, authorization, is_repeatable=may_repeat))
         sent = self.tokens
-        response = self._send(asked, f"Bearer {sent.access}", is_repeatable=_may_repeat(method, key))
+        response = self._send(asked, f"Bearer {sent.access}", is_repeatable=may_repeat)
         if response.status_code == 401 and sent.refresh and self._is_refreshed():
-            response = self._send(
-                asked, f"Bearer {self.tokens.access}", is_repeatable=_may_repeat(method, key)
-            )
+            response = self._send(asked, f"Bearer {self.tokens.access}", is_repeatable=may_repeat)
         return _answer(asked, response)
 
     def _send(
@@ -235,7 +230,7 @@ class Api:
         rows = rows_of(body)
         if rows is None:
             raise Failure(f"{self.url} does not answer as Muster does", status=200, request=f"GET {where}")
-        return Page(rows=rows, total=int(body["total"]), offset=int(body.get("offset", 0)))
+        return Page(rows=rows, total=int(body["total"]))
 
     def every(self, where: str, **query: str | int | None) -> Iterator[Row]:
         """Read a list to its end, 100 at a time, in the order of creation."""
@@ -357,18 +352,6 @@ def _checked(url: str) -> str:
     return str(parsed).rstrip("/")
 
 
-def _trust(authority: Path | None) -> Any:
-    if authority is None:
-        return True
-    import ssl  # noqa: PLC0415 only for servers with a CA of their own
-
-    return ssl.create_default_context(cafile=str(authority))
-
-
-def _may_repeat(method: str, key: str | None) -> bool:
-    return method in ("GET", "HEAD") or key is not None
-
-
 def _pause(response: httpx.Response, wait: float | None) -> float | None:
     """Say how long to wait before asking again; None when the answer is to be taken as it is."""
     if wait is None or response.status_code not in _BUSY:
@@ -385,12 +368,7 @@ def _seconds(response: httpx.Response) -> int | None:
 def _answer(asked: httpx.Request, response: httpx.Response) -> Answer:
     if not response.is_success:
         raise _failure(asked, response)
-    return Answer(
-        status=response.status_code,
-        body=_json(response),
-        content=response.content,
-        headers={name.lower(): value for name, value in response.headers.items()},
-    )
+    return Answer(status=response.status_code, body=_json(response), content=response.content)
 
 
 def _json(response: httpx.Response) -> Json:

@@ -1,4 +1,4 @@
-"""A real server for each worker of a run, and the command line pointed at it, with a profile folder of its own."""
+"""A real server for each worker of a run, and command lines with profile folders of their own."""
 
 import json
 import uuid

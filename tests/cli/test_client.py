@@ -43,7 +43,7 @@ class Scripted(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 the library's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""

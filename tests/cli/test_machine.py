@@ -10,7 +10,6 @@ import pytest
 from tests.cli.conftest import Person, Shell
 from tests.journeys.server import Server, login, new_domain, new_user
 
-
 KEY = token_urlsafe(32)
 
 

@@ -13,8 +13,9 @@ def test_anyone_can_make_an_account(bare: Shell) -> None:
     """And look at it after logging in; self-registration is on."""
     name = unique("joe")
     made = bare.json(
-        "users", "create", name, "--email", f"{name}@example.com", "--first-name", "Joe", "--last-name", "Doe",
-        "--password", "-", "--tag", "new", stdin="joe's password\n",
+        "users", "create", name, "--email", f"{name}@example.com",
+        "--first-name", "Joe", "--last-name", "Doe", "--tag", "new", "--password", "-",
+        stdin="joe's password\n",
     )  # fmt: skip
     bare("login", name, "--password", "-", stdin="joe's password\n")
     profile = bare.json("users", "profile")

@@ -155,7 +155,8 @@ def test_words_are_completed() -> None:
 
 def test_help_and_version_do_not_load_the_server() -> None:
     """They are quick because they import next to nothing."""
-    code = "import sys; from muster.__main__ import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    run_help = "from muster.__main__ import main; main(['--help'], standalone_mode=False)"
+    code = f"{run_help}; import sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

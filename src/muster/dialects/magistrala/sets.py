@@ -1,4 +1,4 @@
-"""Many connections at once: sets of clients to sets of channels, all or none. Ours; upstream has no such call."""
+"""Many connections at once: sets of clients to sets of channels. Ours; upstream has no such call."""
 
 from litestar import post
 
