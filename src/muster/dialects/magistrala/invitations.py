@@ -4,7 +4,7 @@ from litestar import delete, get, post
 
 from muster.core import invitations
 from muster.core.access import Caller
-from muster.core.errors import Malformed
+from muster.core.errors import Malformed, NotFound
 from muster.core.model import NEVER, Invitation, Role, TenantId
 from muster.core.ports import ANYWHERE, Condition, Is, Not, Tx
 from muster.dialects.magistrala import queries, wire
@@ -106,13 +106,13 @@ async def _answer(
     )
 
 
-@post("/invitations/accept", operation_id="acceptInvitation", status_code=204)
+@post("/invitations/accept", operation_id="acceptInvitation", status_code=204, opt={"errors": (NotFound,)})
 async def accept(request: AnyRequest, data: wire.InvitationAnswer, desk: Desk) -> Rendered[None]:
     """Accept an invitation: the caller is a member from now on."""
     return await _answer(request, data, desk, is_accepted=True)
 
 
-@post("/invitations/reject", operation_id="rejectInvitation", status_code=204)
+@post("/invitations/reject", operation_id="rejectInvitation", status_code=204, opt={"errors": (NotFound,)})
 async def reject(request: AnyRequest, data: wire.InvitationAnswer, desk: Desk) -> Rendered[None]:
     """Reject an invitation."""
     return await _answer(request, data, desk, is_accepted=False)

@@ -173,7 +173,7 @@ def _created(made: BootstrapConfig) -> Reply:
     return wire.empty(201, Location=f"/things/configs/{made.device_id}")
 
 
-@post("/things/configs", operation_id="createConfig", status_code=201)
+@post("/things/configs", operation_id="createConfig", status_code=201, opt={"errors": (NotFound,)})
 async def create_config(request: AnyRequest, data: NewConfigIn, desk: Desk) -> Rendered[None]:
     """Prepare the first fetch of a thing."""
     return await desk.run(request, _create, _draft(data), reply=_created)

@@ -154,13 +154,13 @@ def _ends(data: wire.Connect, options: Options) -> tuple[list[str], list[str]]:
     return channels, things
 
 
-@post("/connect", operation_id="connect", status_code=200)
+@post("/connect", operation_id="connect", status_code=200, opt={"errors": (NotFound,)})
 async def connect(request: AnyRequest, data: wire.Connect, desk: Desk, options: Options) -> Rendered[None]:
     """Connect each thing to each channel, all or nothing."""
     return await desk.run(request, _connect, *_ends(data, options), reply=lambda _: wire.empty())
 
 
-@put("/disconnect", operation_id="disconnect")
+@put("/disconnect", operation_id="disconnect", opt={"errors": (NotFound,)})
 async def disconnect(request: AnyRequest, data: wire.Connect, desk: Desk, options: Options) -> Rendered[None]:
     """Disconnect each thing from each channel; what is not connected stays so."""
     return await desk.run(request, _disconnect, *_ends(data, options), reply=lambda _: wire.empty())
