@@ -1,4 +1,4 @@
-"""The whole application in this process, on a fresh database: settings, store, keys and doors, but no socket."""
+"""The whole application in this process, on a fresh database: all but the sockets."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""One call provisions a gateway whole or not at all, exactly once; its device fetches with id and key alone."""
+"""One call provisions a gateway whole or not at all, once; its device fetches with id and key alone."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,13 +69,13 @@ def asked(domain: str) -> dict[str, str]:
     return {"external_id": "33:52:79:C3:43", "external_key": f"key of {domain}", "name": "edge-gw"}
 
 
-# --- what one call makes ---------------------------------------------------------------------------------------
+# --- what one call makes -------------------------------------------------------------------------------
 
 
 def test_the_layout_is_made_connected_and_whitelisted(
     muster: Muster, domain: str, owner: Person, asked: dict[str, str]
 ):
-    """Every client connected to every channel both ways, the first named by the request, the rest after it."""
+    """Every client connected to every channel both ways, the first named by the request, the rest after."""
     made = muster.make(f"/{domain}/mapping", owner, asked)
     assert ["edge-gw", "edge-gw_sensor"] == [one["name"] for one in made["clients"]]
     names = ["export-channel", "data-channel", "extra", "control-channel"]
@@ -144,7 +144,7 @@ def test_without_a_domain_the_callers_own_is_meant(
     assert 401 == status(muster, "POST", "/mapping", None, asked)
 
 
-# --- exactly once ------------------------------------------------------------------------------------------------
+# --- exactly once --------------------------------------------------------------------------------------
 
 
 def test_64_equal_calls_at_once_make_one_set_and_64_equal_answers(
@@ -266,7 +266,7 @@ def test_tenants_do_not_squat_each_others_external_ids(
         assert each["clients"][0]["id"] == fetched["client_id"]
 
 
-# --- taking it back ------------------------------------------------------------------------------------------------
+# --- taking it back ------------------------------------------------------------------------------------
 
 
 def test_taking_back_deletes_exactly_what_was_made(
@@ -322,7 +322,7 @@ def test_only_channels_that_are_used_can_still_be_forced_away(
     assert (0, 0, 0) == counts(muster, domain, owner)
 
 
-# --- the fetch -------------------------------------------------------------------------------------------------------
+# --- the fetch -----------------------------------------------------------------------------------------
 
 
 def test_the_fetch_says_what_is_wrong_as_clients_expect(muster: Muster, domain: str, owner: Person):

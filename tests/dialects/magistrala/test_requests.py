@@ -23,7 +23,7 @@ def refused(muster: Muster, status: int, error: str | None, message: str, *reque
     assert (status, {"error": error, "message": message}) == (answer.status_code, body)
 
 
-# --- who asks ----------------------------------------------------------------------------------------------
+# --- who asks ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer ", "Basic dTpw", "Thing secret", "Client secret"])
@@ -76,7 +76,7 @@ def test_what_does_not_exist_is_404(muster: Muster, domain: str, owner: Person):
         refused(muster, 404, "", "entity not found", "GET", f"/{domain}/{path}/{UNKNOWN}", owner)
 
 
-# --- bodies --------------------------------------------------------------------------------------------------
+# --- bodies --------------------------------------------------------------------------------------------
 
 CREATE = ("clients", "channels", "groups", "clients/configs", "clients/bulk", "channels/connect")
 
@@ -259,7 +259,7 @@ def test_nobody_registers_as_an_admin(muster: Muster, owner: Person):
     assert 201 == muster.ask("POST", "/users", muster.admin(), json=body).status_code
 
 
-# --- paths and methods -----------------------------------------------------------------------------------------
+# --- paths and methods ---------------------------------------------------------------------------------
 
 
 def test_a_method_that_is_not_there_is_405_with_a_true_allow(muster: Muster, domain: str, owner: Person):
@@ -284,7 +284,7 @@ def test_odd_segments_of_a_path_are_refused_or_not_found(
     assert ["error", "message"] == sorted(answer.json())
 
 
-# --- duplicates --------------------------------------------------------------------------------------------------
+# --- duplicates ----------------------------------------------------------------------------------------
 
 
 def test_a_taken_id_alias_username_or_secret_is_409(

@@ -20,7 +20,7 @@ def client(muster: Muster, domain: str, owner: Person) -> str:
     return made
 
 
-# --- sharing -------------------------------------------------------------------------------------------------
+# --- sharing -------------------------------------------------------------------------------------------
 
 
 def test_a_shared_client_is_all_that_is_seen(
@@ -155,7 +155,7 @@ def test_a_role_of_one_client_is_none_of_another(
     assert 200 == status(muster, "GET", f"/{domain}/clients/{client}/roles/{role}", owner)
 
 
-# --- groups --------------------------------------------------------------------------------------------------
+# --- groups --------------------------------------------------------------------------------------------
 
 
 def test_rights_go_down_from_a_group_to_all_it_holds(
@@ -243,7 +243,7 @@ def test_what_a_deleted_group_held_is_in_no_group(muster: Muster, domain: str, o
     assert "parent_id" not in muster.get(f"/{domain}/groups/{low}", owner)
 
 
-# --- invitations ---------------------------------------------------------------------------------------------
+# --- invitations ---------------------------------------------------------------------------------------
 
 
 def test_an_invitation_is_answered_once(muster: Muster, domain: str, owner: Person, friend: Person):
