@@ -240,6 +240,7 @@ class Delivery:
         self._store = parts.store
         self._leader = leader
         self._log = parts.log
+        self._pki = parts.pki
 
     async def __call__(self, event: Event) -> None:
         """Deliver one; an exception means: again later."""
@@ -249,6 +250,8 @@ class Delivery:
             self._log.warning(
                 "certificate expires soon", tenant=event.tenant_id, device=event.key, **event.payload
             )
+        if event.topic == events.CERTIFICATE_REVOKED:
+            await self._pki.revoked(event.payload["issuer"], event.key)
         if event.topic == events.ACCESS_ENDED:
             # Only now may another device use the client ids of one that was deleted.
             await self._store.run(messaging.release_client_ids, event.tenant_id, DeviceId(event.key))

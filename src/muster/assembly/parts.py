@@ -83,11 +83,22 @@ def open_parts(configuration: Configuration) -> Parts:
         tokens=Tokens(keyring),
         passwords=PasswordPool(),
         store=store,
-        pki=OwnCa(store, clock, settings.base_url),
+        pki=_pki(settings, store),
         clock=clock,
         registry=CollectorRegistry(),
         log=json_logger(level=settings.log_level.value),
     )
+
+
+def _pki(settings: Settings, store: AnyStore) -> OwnCa:
+    if not settings.vault_addr or settings.vault_token is None:
+        return OwnCa(store, clock, settings.base_url)
+    from muster.assembly.remote import RemoteCa  # noqa: PLC0415 its client is slow to import
+    from muster.ca.vault import Vault  # noqa: PLC0415
+
+    token, mount = settings.vault_token.reveal(), settings.vault_pki_path
+    vault = Vault(settings.vault_addr, token, mount=mount, role=settings.vault_role)
+    return RemoteCa(store, clock, settings.base_url, vault)
 
 
 # --- the first admin -------------------------------------------------------------------------------------

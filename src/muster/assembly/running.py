@@ -250,4 +250,6 @@ async def _upkeep(parts: Parts) -> None:
             soon = Instant(parts.clock() + EXPIRING_DAYS * 86_400_000_000)
             await parts.store.run(pki.expiring, soon)
             expiring.set(await parts.store.read(validity.count_expiring, soon))
+        with contextlib.suppress(MusterError):
+            await parts.pki.upkeep()
         await asyncio.sleep(UPKEEP_SECONDS)

@@ -242,6 +242,13 @@ class OwnCa:
         self._use(await self._store.run(change))
         return kept.views(self._records, self.current.id)
 
+    async def revoked(self, issuer_id: str, serial: str) -> None:
+        """Have whoever signed it know that it was revoked; for our own CA its record is enough."""
+
+    async def upkeep(self) -> None:
+        """Notice what another process changed."""
+        await self.refresh()
+
     def close(self) -> None:
         """End the threads that make keys."""
         self.keys.close()

@@ -17,6 +17,9 @@ USER_CHANGED = "user.changed"
 CERTIFICATE_EXPIRING = "certificate.expiring"
 """A certificate ends soon. Key: the device's id; payload: the serial."""
 
+CERTIFICATE_REVOKED = "certificate.revoked"
+"""A certificate was revoked, whoever signed it must know. Key: its serial; payload: the issuer."""
+
 
 def _emit(tx: Tx, topic: str, tenant_id: str, keys: Iterable[str], payload: Json = None) -> None:
     events = [
@@ -50,3 +53,8 @@ def user_changed(tx: Tx, user_id: str) -> None:
 def certificate_expiring(tx: Tx, tenant_id: str, device_id: str, serial: str) -> None:
     """Have it announced that a certificate ends soon."""
     _emit(tx, CERTIFICATE_EXPIRING, tenant_id, [device_id], {"serial": serial})
+
+
+def certificate_revoked(tx: Tx, tenant_id: str, serial: str, issuer_id: str) -> None:
+    """Have whoever signed a certificate know that it was revoked."""
+    _emit(tx, CERTIFICATE_REVOKED, tenant_id, [serial], {"issuer": issuer_id})

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from muster.core import events
 from muster.core.certificates import Certificate, Revocation
 from muster.core.model import DeviceId, Instant, TenantId
 from muster.core.ports import ANYWHERE, After, Before, Is, OneOf, Order, Tx, Window
@@ -43,6 +44,7 @@ def end(tx: Tx, found: Iterable[Certificate], reason: int) -> list[Certificate]:
     ended = [replace(each, revoked_at=tx.now, reason=reason) for each in found if not each.revoked_at]
     for certificate in ended:
         tx.change(certificate)
+        events.certificate_revoked(tx, certificate.tenant_id, certificate.id, certificate.issuer_id)
     tx.add(
         *(
             Revocation(

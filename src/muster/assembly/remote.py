@@ -1,0 +1,229 @@
+"""Vault or OpenBao signs the devices' certificates; our own CA goes on for our own TLS ports.
+
+Before Vault is asked, the intent (device, key hash) is in the journal. What it made without our record is
+found by that, and revoked.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from muster.assembly.signing import OwnCa, kind_of, lifetime_of
+from muster.ca.authority import bundle, serial_text
+from muster.ca.csr import read_csr
+from muster.ca.keys import PrivateKey, key_pem, spki_sha256
+from muster.ca.vault import Signed, Vault, anchor_of, request_for
+from muster.ca.verify import verify_chain
+from muster.core.certificates import (
+    Certificate,
+    CertificateRequest,
+    Issued,
+    KeyWanted,
+    RevocationList,
+    Shown,
+    SigningIntent,
+)
+from muster.core.errors import MusterError, Unavailable
+from muster.core.model import DeviceId, Instant, Secret, TenantId
+from muster.core.ports import ANYWHERE, Before, OneOf, Store, Tx
+
+ISSUER = "vault"
+STALE = 120_000_000
+"""Microseconds after which a call to Vault is over, whatever became of it."""
+_TOKEN = 600_000_000
+_BATCH = 500
+
+
+class RemoteCa(OwnCa):
+    """Signs through Vault."""
+
+    is_remote = True
+
+    def __init__(self, store: Store, clock: Callable[[], Instant], base_url: str, vault: Vault) -> None:
+        super().__init__(store, clock, base_url)
+        self.vault = vault
+        self.journal = store
+        self._chain: list[x509.Certificate] = []
+        self._renewed_at = Instant(0)
+
+    async def load(self) -> None:
+        """Read our own CAs, and Vault's if it answers; else it is asked again with the first request."""
+        await super().load()
+        try:
+            await self.look()
+        except Unavailable:
+            return
+
+    async def look(self) -> None:
+        """Learn which CA signs there, if that is not known yet. Unavailable."""
+        if not self._chain:
+            self._chain = await asyncio.to_thread(self.vault.authorities)
+
+    @property
+    def ca_bundle(self) -> str:
+        """The CA certificates to trust: those that verify us, and Vault's."""
+        return super().ca_bundle + bundle(reversed(self._chain))
+
+    def preparation(self) -> "RemotePreparation":  # type: ignore[override]
+        """Begin a request that may issue."""
+        return RemotePreparation(self)
+
+    async def verify(self, chain_der: Sequence[bytes]) -> Shown:
+        """Verify a shown chain up to Vault's CA, or else our own."""
+        if self._chain:
+            try:
+                found = verify_chain(chain_der[0], chain_der[1:], [anchor_of(self._chain[0])], self.clock())
+                return Shown(serial=found.serial, fingerprint=found.fingerprint)
+            except MusterError:
+                pass  # our own CA may have issued it before Vault was set up
+        return await super().verify(chain_der)
+
+    async def revocation_list(self, issuer_id: str | None) -> RevocationList:
+        """Give Vault's list, or that of a CA of our own. Unavailable when Vault does not answer."""
+        if issuer_id not in (None, ISSUER):
+            return await super().revocation_list(issuer_id)
+        der = await asyncio.to_thread(self.vault.crl)
+        found = x509.load_der_x509_crl(der)
+        until = found.next_update_utc or datetime.now(UTC) + timedelta(hours=1)
+        return RevocationList(
+            der=der,
+            etag=f'"{sha256(der).hexdigest()[:32]}"',
+            this_update=_instant(found.last_update_utc),
+            next_update=_instant(until),
+        )
+
+    async def revoked(self, issuer_id: str, serial: str) -> None:
+        """Have Vault revoke what was revoked here; Unavailable: again later."""
+        if issuer_id == ISSUER:
+            await asyncio.to_thread(self.vault.revoke, serial)
+
+    async def upkeep(self) -> None:
+        """Renew the token; revoke what Vault made and we have no record of."""
+        if self.clock() - self._renewed_at > _TOKEN:
+            await asyncio.to_thread(self.vault.renew_token)
+            self._renewed_at = self.clock()
+        await self.look()
+        await self.reconcile(Instant(self.clock() - STALE))
+
+    async def reconcile(self, before: Instant) -> list[str]:
+        """Revoke what was signed for intents from before that time and recorded nowhere; give the serials."""
+        stale = await self.journal.read(_intents, before)
+        if not stale:
+            return []
+        wanted = {each.key_digest for each in stale}
+        unknown = await self.journal.read(_unknown, await asyncio.to_thread(self.vault.serials))
+        revoked = []
+        for serial in unknown:
+            if await asyncio.to_thread(self.vault.key_digest_of, serial) in wanted:
+                await asyncio.to_thread(self.vault.revoke, serial)
+                revoked.append(serial)
+        await self.journal.run(_forget, [each.id for each in stale])
+        return revoked
+
+
+def _intents(tx: Tx, before: Instant) -> list[SigningIntent]:
+    return tx.select(SigningIntent, ANYWHERE, Before("created_at", before))
+
+
+def _unknown(tx: Tx, serials: Sequence[str]) -> list[str]:
+    known: set[str] = set()
+    for place in range(0, len(serials), _BATCH):
+        part = serials[place : place + _BATCH]
+        known |= {each.id for each in tx.select(Certificate, ANYWHERE, OneOf("id", part))}
+    return [serial for serial in serials if serial not in known]
+
+
+def _forget(tx: Tx, intents: Sequence[str]) -> None:
+    tx.remove(SigningIntent, ANYWHERE, id=list(intents))
+
+
+def _journal(tx: Tx, intent: SigningIntent) -> None:
+    tx.add(intent)
+
+
+def _instant(at: datetime) -> Instant:
+    return Instant(int(at.timestamp()) * 1_000_000)
+
+
+class RemotePreparation:
+    """Hands out what Vault signed between two attempts; what stays unused is revoked."""
+
+    def __init__(self, ca: RemoteCa) -> None:
+        self._ca = ca
+        self._made: dict[tuple[str, str], Issued] = {}
+        self._used: set[str] = set()
+
+    @property
+    def ca_bundle(self) -> str:
+        """The CA certificates to trust, PEM, root first."""
+        return self._ca.ca_bundle
+
+    def issue(self, tenant_id: str, device_id: str, asked: CertificateRequest, now: Instant) -> Issued:
+        """Give the device's certificate; KeyWanted until Vault has signed it."""
+        del now
+        lifetime_of(asked)
+        made = self._made.get((tenant_id, device_id))
+        if made is None:
+            raise KeyWanted(tenant_id, device_id, asked)
+        self._used.add(made.serial)
+        return made
+
+    async def prepare(self, wanted: KeyWanted) -> None:
+        """Journal the intent and ask Vault. Unavailable when it does not sign."""
+        await self._ca.look()
+        key, csr = await self._key(wanted)
+        public = key.public_key() if key is not None else read_csr(csr).public_key
+        intent = SigningIntent(
+            id=str(uuid.uuid4()),
+            tenant_id=TenantId(wanted.tenant_id),
+            device_id=DeviceId(wanted.device_id),
+            key_digest=spki_sha256(public),
+            created_at=self._ca.clock(),
+        )
+        await self._ca.journal.run(_journal, intent)
+        seconds = int(lifetime_of(wanted.asked).total_seconds())
+        signed = await asyncio.to_thread(
+            self._ca.vault.sign, csr, public, wanted.tenant_id, wanted.device_id, seconds
+        )
+        self._used.clear()
+        self._made[wanted.tenant_id, wanted.device_id] = _issued(signed, key, intent)
+
+    async def _key(self, wanted: KeyWanted) -> tuple[PrivateKey | None, str]:
+        if wanted.asked.csr:
+            read_csr(wanted.asked.csr)
+            return None, wanted.asked.csr
+        key = await asyncio.to_thread(self._ca.keys.take, kind_of(wanted.asked))
+        return key, request_for(key, wanted.device_id)
+
+    async def done(self, *, is_committed: bool) -> None:
+        """Revoke what was signed for nothing. Where that fails the intent stays, for reconcile."""
+        for made in self._made.values():
+            if is_committed and made.serial in self._used:
+                continue
+            try:
+                await asyncio.to_thread(self._ca.vault.revoke, made.serial)
+            except Unavailable:
+                continue
+            await self._ca.journal.run(_forget, [made.intent_id])
+
+
+def _issued(signed: Signed, key: PrivateKey | None, intent: SigningIntent) -> Issued:
+    certificate = signed.certificate
+    der = certificate.public_bytes(Encoding.DER)
+    return Issued(
+        serial=serial_text(certificate.serial_number),
+        certificate=bundle([certificate]),
+        chain=signed.chain,
+        key=Secret(key_pem(key)) if key is not None else None,
+        key_digest=intent.key_digest,
+        fingerprint=sha256(der).digest(),
+        issuer_id=ISSUER,
+        not_before=_instant(certificate.not_valid_before_utc),
+        not_after=_instant(certificate.not_valid_after_utc),
+        intent_id=intent.id,
+    )

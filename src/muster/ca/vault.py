@@ -1,0 +1,189 @@
+"""A PKI engine of Vault or OpenBao, asked over HTTP. Everything here waits: call it on its own thread."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import hvac
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from hvac import exceptions
+
+from muster.ca.authority import bundle, public_key_of, read_certificates, serial_text
+from muster.ca.keys import UNREADABLE, PrivateKey, PublicKey, signing_hash, spki_sha256
+from muster.ca.names import device_uri, short
+from muster.ca.verify import Anchor, anchor
+from muster.core.errors import Malformed, Unavailable
+
+R = TypeVar("R")
+PATIENCE = 10.0
+"""Seconds that one call may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What Vault signed."""
+
+    certificate: x509.Certificate
+    serial: str
+    chain: str
+    """PEM of the CAs above it, without the root."""
+
+
+class Vault:
+    """One PKI mount and one role. Unavailable, with what is wrong, from every method."""
+
+    def __init__(
+        self, address: str, token: str, *, mount: str, role: str, patience: float = PATIENCE
+    ) -> None:
+        self._client = hvac.Client(url=address, token=token, timeout=patience)
+        self._mount = mount
+        self._role = role
+
+    def sign(self, csr: str, key: PublicKey, tenant_id: str, device_id: str, ttl_seconds: int) -> Signed:
+        """Have a device's key certified; the answer is checked to be for this key and this device."""
+        uri = device_uri(tenant_id, device_id)
+        wanted = {"ttl": f"{ttl_seconds}s", "uri_sans": uri, "exclude_cn_from_sans": True, "format": "pem"}
+        answer = self._data(
+            lambda: self._client.secrets.pki.sign_certificate(
+                self._role, csr, short(device_id), extra_params=wanted, mount_point=self._mount
+            )
+        )
+        made = _read(answer.get("certificate"))
+        above = [_read(each) for each in answer.get("ca_chain") or [answer.get("issuing_ca")]]
+        _check(made, key, uri)
+        return Signed(
+            certificate=made,
+            serial=serial_text(made.serial_number),
+            chain=bundle(each for each in above if each.subject != each.issuer),
+        )
+
+    def revoke(self, serial: str) -> None:
+        """Revoke a certificate there; safe to repeat, and for one it does not know."""
+        try:
+            self._ask(
+                lambda: self._client.secrets.pki.revoke_certificate(_colons(serial), mount_point=self._mount)
+            )
+        except _Unknown:
+            return
+
+    def serials(self) -> list[str]:
+        """Give the serials of all certificates it has."""
+        try:
+            found = self._data(lambda: self._client.secrets.pki.list_certificates(mount_point=self._mount))
+        except _Unknown:
+            return []
+        return [_plain(str(each)) for each in found.get("keys", [])]
+
+    def key_digest_of(self, serial: str) -> bytes | None:
+        """Give the hash of the key in a certificate it has; None if there is no such one."""
+        try:
+            found = self._data(
+                lambda: self._client.secrets.pki.read_certificate(_colons(serial), mount_point=self._mount)
+            )
+        except _Unknown:
+            return None
+        return spki_sha256(public_key_of(_read(found.get("certificate"))))
+
+    def authorities(self) -> list[x509.Certificate]:
+        """Give the certificate of the CA that signs there, and those above it."""
+        pki = self._client.secrets.pki
+        text = self._ask(lambda: pki.read_ca_certificate_chain(mount_point=self._mount))
+        if not str(text).strip():
+            text = self._ask(lambda: pki.read_ca_certificate(mount_point=self._mount))
+        try:
+            return read_certificates(str(text))
+        except Malformed:
+            raise _nonsense() from None
+
+    def crl(self) -> bytes:
+        """Give its revocation list, DER."""
+        text = self._ask(lambda: self._client.secrets.pki.read_crl(mount_point=self._mount))
+        try:
+            return x509.load_pem_x509_crl(str(text).encode()).public_bytes(Encoding.DER)
+        except UNREADABLE:
+            raise _nonsense() from None
+
+    def renew_token(self) -> None:
+        """Renew the token; one that cannot be renewed is left as it is."""
+        try:
+            self._ask(self._client.auth.token.renew_self)
+        except (_Refused, _Unknown):
+            return
+
+    def _data(self, call: Callable[[], Any]) -> dict[str, Any]:
+        answer = self._ask(call)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, dict):
+            raise _nonsense()
+        return data
+
+    def _ask(self, call: Callable[[], R]) -> R:
+        try:
+            return call()
+        except (exceptions.InvalidPath, exceptions.UnsupportedOperation):
+            raise _Unknown("Vault has no such path; check vault_pki_path and vault_role") from None
+        except (exceptions.Forbidden, exceptions.Unauthorized):
+            raise _Refused("Vault does not accept the token") from None
+        except exceptions.InvalidRequest as error:
+            raise _Refused(f"Vault refused: {str(error)[:200]}") from None
+        except exceptions.VaultDown:
+            raise Unavailable("Vault is sealed or in maintenance") from None
+        except requests.Timeout:
+            raise Unavailable("Vault does not answer in time") from None
+        except requests.JSONDecodeError:
+            raise _nonsense() from None
+        except (exceptions.VaultError, requests.RequestException):
+            raise Unavailable("Vault does not answer") from None
+
+
+class _Unknown(Unavailable):
+    pass
+
+
+class _Refused(Unavailable):
+    pass
+
+
+def _nonsense() -> Unavailable:
+    return Unavailable("Vault answers what is no certificate")
+
+
+def _read(pem: object) -> x509.Certificate:
+    try:
+        return read_certificates(str(pem))[0]
+    except Malformed:
+        raise _nonsense() from None
+
+
+def _check(made: x509.Certificate, key: PublicKey, uri: str) -> None:
+    if spki_sha256(public_key_of(made)) != spki_sha256(key):
+        raise Unavailable("Vault certified another key")
+    try:
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    if uri not in names.get_values_for_type(x509.UniformResourceIdentifier):
+        raise Unavailable("Vault left the device's URI out; let the role have allowed_uri_sans")
+
+
+def anchor_of(certificate: x509.Certificate) -> Anchor:
+    """Trust the CA that signs for us there."""
+    der = certificate.public_bytes(Encoding.DER)
+    return anchor(der, tag="vault", is_own=True)
+
+
+def request_for(key: PrivateKey, device_id: str) -> str:
+    """Give the signing request (PEM) for a key that was made here."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, short(device_id))])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, signing_hash(key))
+    return request.public_bytes(Encoding.PEM).decode()
+
+
+def _colons(serial: str) -> str:
+    return ":".join(serial[place : place + 2] for place in range(0, len(serial), 2))
+
+
+def _plain(serial: str) -> str:
+    return serial.replace(":", "").replace("-", "").lower()
