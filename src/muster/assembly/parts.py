@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from muster.assembly import meters
 from muster.assembly.signing import OwnCa
 from muster.ca import masterkey, secrets
 from muster.ca.passwords import PasswordPool
@@ -77,6 +78,8 @@ def open_parts(configuration: Configuration) -> Parts:
     log_as_json(level=settings.log_level.value)
     keyring = keyring_of(settings)
     store = open_store(database_url(settings), keyring, clock)
+    registry = CollectorRegistry()
+    meters.watch(store, registry)
     return Parts(
         configuration=configuration,
         keyring=keyring,
@@ -85,7 +88,7 @@ def open_parts(configuration: Configuration) -> Parts:
         store=store,
         pki=_pki(settings, store),
         clock=clock,
-        registry=CollectorRegistry(),
+        registry=registry,
         log=json_logger(level=settings.log_level.value),
     )
 

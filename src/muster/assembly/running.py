@@ -10,6 +10,7 @@ from socket import socket
 from prometheus_client import Gauge
 
 from muster import __version__
+from muster.assembly import meters
 from muster.assembly.doors import app_of, upstream_ports
 from muster.assembly.identity import Identity
 from muster.assembly.keeper import Keeper
@@ -186,6 +187,8 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
     ]
     if leader is not None:
         work.append(leader.run())
+    if parts.configuration.settings.workers == 1:
+        work.append(meters.count(parts.store, parts.registry))
     tasks = [asyncio.create_task(each) for each in work]
     front = _front(parts, messages, identity)
     try:
