@@ -57,6 +57,30 @@ COMMANDS: Final = {
 """Where each command is, and its line in the list of commands; only the one that is called is imported."""
 
 
+click.rich_click.COMMAND_GROUPS["muster"] = [
+    {"name": "This machine's Muster", "commands": ["serve", "config", "db", "doctor"]},
+    {"name": "You", "commands": ["login", "logout", "status", "profiles"]},
+    {"name": "Who may do what", "commands": ["users", "tokens", "domains", "roles", "invitations"]},
+    {
+        "name": "Devices",
+        "commands": [
+            *(
+                "provision",
+                "unprovision",
+                "bootstrap",
+                "clients",
+                "channels",
+                "connect",
+                "disconnect",
+                "groups",
+            )
+        ],
+    },
+    {"name": "What happens", "commands": ["messages", "journal"]},
+    {"name": "Everything else", "commands": ["demo", "api", "completion", "reference"]},
+]
+
+
 class Machine:
     """What the owner's verbs need of the assembly; imported when it is needed."""
 

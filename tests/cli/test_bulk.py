@@ -16,6 +16,7 @@ import pytest
 from tests.cli.conftest import Shell
 
 CLIENTS = ("provision", "clients")
+SOME_ID = "6f1ed002-ab5d-4c3f-8b3f-1a2b3c4d5e6f"
 
 
 def listed(muster: Shell, noun: str = "clients") -> list[Any]:
@@ -110,6 +111,7 @@ def test_rows_can_be_piped_in(muster: Shell) -> None:
         ("channels", "a.csv", "name,id\na,x\nb,x\n", ["a.csv:3: has the id of line 2"]),
         ("clients", "a.json", "[" * 100_000, ["a.json:1: no JSON that can be read"]),
     ],
+    ids=lambda each: str(each)[:40],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_line(
     muster: Shell, noun: str, name: str, text: str, told: list[str]
@@ -334,8 +336,8 @@ def test_large_sets_are_taken_apart(muster: Shell, fleet: tuple[list[str], list[
     [
         ("x.csv", "only-one\n", "x.csv:1: must be client_id,channel_id"),
         ("x.csv", "\nnot-a-uuid,channel\n", "x.csv:2: client id 'not-a-uuid' is no UUID"),
-        ("x.csv", f"{uuid.uuid4()},\n", "x.csv:1: channel_ids must be a list of ids"),
-        ("x.csv", f"{uuid.uuid4()},c,both ways\n", "x.csv:1: types must be publish, subscribe, or both"),
+        ("x.csv", f"{SOME_ID},\n", "x.csv:1: channel_ids must be a list of ids"),
+        ("x.csv", f"{SOME_ID},c,both ways\n", "x.csv:1: types must be publish, subscribe, or both"),
         ("x.json", '{"client_ids": []}', "x.json:1: client_ids must be a list of ids"),
         ("x.json", '{"clients": []}', "x.json:1: nothing is known of 'clients'"),
         ("x.json", '[{"client_ids": ["a"], "channel_ids": ["b"]}]', "x.json:1: client id 'a' is no UUID"),

@@ -7,6 +7,9 @@ from secrets import token_urlsafe
 
 import pytest
 
+from muster.core import tenancy
+from muster.store.engine import AnyStore
+from muster.store.lookup import find_user
 from tests.cli.conftest import Person, Shell
 from tests.journeys.server import Server, login, new_domain, new_user
 
@@ -107,3 +110,24 @@ def test_a_server_that_cannot_start_says_why(machine: Shell, server: Server) -> 
     machine.try_("serve", "--workers", "2").refused("PostgreSQL", code=2)
     machine.environment |= {"MUSTER_DATA_DIR": str(server.folder / "data")}
     machine.try_("serve").refused("in use")
+
+
+def test_the_demo_says_so_where_nobody_can_register(tmp_path: Path) -> None:
+    """And what to do instead."""
+    with Server(tmp_path, MUSTER_SELF_REGISTER="false") as closed:
+        shell = Shell(tmp_path, MUSTER_URL=closed.url)
+        shell.try_("demo").refused("nobody register without an admin", "muster provision")
+
+
+@pytest.mark.anyio
+async def test_users_are_found_on_every_database(url: str, store: AnyStore) -> None:
+    """By username or e-mail address, whatever its case; nobody by a part of it."""
+    new = tenancy.NewUser(
+        username="jane", email="jane@example.com", password="x", first_name="J", last_name="D", is_admin=False
+    )
+    made = await store.run(tenancy.add_user, new, actor="test")
+    for name in ("jane", "Jane@Example.com"):
+        found = find_user(url, name)
+        assert found is not None
+        assert (made.id, "jane", 0, True) == (found.id, found.username, found.epoch, found.is_enabled)
+    assert [None, None] == [find_user(url, name) for name in ("jan", "")]

@@ -43,7 +43,9 @@ def root() -> click.Context:
 LEAVES = dict(walk(main, root()))
 
 
-@pytest.mark.parametrize("words", [(), *LEAVES, *{words[:-1] for words in LEAVES if len(words) > 1}])
+@pytest.mark.parametrize(
+    "words", [(), *LEAVES, *sorted({words[:-1] for words in LEAVES if len(words) > 1})], ids=" ".join
+)
 def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     """With --help, and with its options in it."""
     done = CliRunner().invoke(main, [*words, "--help"], prog_name="muster")

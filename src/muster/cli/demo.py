@@ -11,6 +11,7 @@ from string import Template
 import rich_click as click
 
 from muster.cli import output
+from muster.cli.failures import Stop
 from muster.cli.session import Session, speaks
 from muster.client import Answer, Failure, Json, Row
 
@@ -165,6 +166,11 @@ def _story(session: Session, known: dict[str, str], steps: tuple[Step, ...]) -> 
         try:
             answer = _do(session, step, known)
         except Failure as failure:
+            if step.where == "/users" and failure.status in (401, 403):
+                raise Stop(
+                    "this server lets nobody register without an admin",
+                    hint="log in as a user an admin made, then: muster provision EXTERNAL_ID --make-key",
+                ) from None
             if not (step.needs_broker and failure.status in (404, 503)):
                 raise
             yield row | {
