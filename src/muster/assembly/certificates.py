@@ -21,6 +21,10 @@ class Certificates:
         """Read a name typed as text; Malformed if it is none."""
         return _name(dn.dn_der(text))
 
+    def name_of(self, der: bytes) -> Name:
+        """Read a name in DER; Malformed if it is none."""
+        return _name(der)
+
     def read(self, data: bytes | str) -> Shown:
         """Read a certificate: PEM, DER, or Base64 of DER. Malformed if it cannot be read."""
         read = facts.read_certificate(data)

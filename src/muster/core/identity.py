@@ -228,6 +228,9 @@ class Certificates(Protocol):
     def name(self, text: str) -> Name:
         """Read a name typed as text; Malformed if it is none."""
 
+    def name_of(self, der: bytes) -> Name:
+        """Read a name in DER; Malformed if it is none."""
+
     def read(self, data: bytes | str) -> Shown:
         """Read a certificate: PEM, DER, or Base64 of DER. Malformed if it cannot be read."""
 
