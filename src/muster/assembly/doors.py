@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 from muster import __version__
+from muster.assembly.certificates import Certificates
 from muster.assembly.mail import sender_of
-    doors.append(_hono(parts, throttle))
 from muster.assembly.messages import Messages
 from muster.assembly.parts import Parts
 from muster.ca import secrets
