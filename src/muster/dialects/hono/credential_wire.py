@@ -16,7 +16,7 @@ from muster.dialects.hono.tenant_wire import Known
 from muster.dialects.hono.times import read_base64, read_time, write_base64, write_time
 
 
-class SecretBody(Known, kw_only=True):
+class SecretBody(Known, kw_only=True, frozen=True):
     """What all secrets have."""
 
     id: str | None = None
@@ -26,7 +26,7 @@ class SecretBody(Known, kw_only=True):
     comment: str | None = None
 
 
-class PasswordSecret(SecretBody, kw_only=True):
+class PasswordSecret(SecretBody, kw_only=True, frozen=True):
     """A password, or what was made of it elsewhere."""
 
     pwd_plain: str | None = None
@@ -35,13 +35,13 @@ class PasswordSecret(SecretBody, kw_only=True):
     salt: str | None = None
 
 
-class SharedKeySecret(SecretBody, kw_only=True):
+class SharedKeySecret(SecretBody, kw_only=True, frozen=True):
     """A pre-shared key, Base64."""
 
     key: str | None = None
 
 
-class RawKeySecret(SecretBody, kw_only=True):
+class RawKeySecret(SecretBody, kw_only=True, frozen=True):
     """A public key (DER, Base64) and its algorithm, or a certificate that holds it."""
 
     key: str | None = None
@@ -49,7 +49,7 @@ class RawKeySecret(SecretBody, kw_only=True):
     cert: str | None = None
 
 
-class Common(Known, kw_only=True):
+class Common(Known, kw_only=True, frozen=True):
     """What all credentials have."""
 
     type: Annotated[str, Meta(pattern="^[a-z0-9-]+$")]

@@ -16,7 +16,7 @@ from muster.dialects.hono.times import write_time
 Names = str | list[str] | None
 
 
-class CommandEndpoint(Known, kw_only=True):
+class CommandEndpoint(Known, kw_only=True, frozen=True):
     """Where commands of devices behind a callback go."""
 
     uri: Annotated[str, Meta(min_length=1)]
@@ -24,7 +24,7 @@ class CommandEndpoint(Known, kw_only=True):
     payload_properties: dict[str, Any] | None = None
 
 
-class DeviceBody(Known, kw_only=True):
+class DeviceBody(Known, kw_only=True, frozen=True):
     """A device. `status` is read-only and ignored."""
 
     enabled: bool = True
@@ -40,7 +40,7 @@ class DeviceBody(Known, kw_only=True):
     status: Any = None
 
 
-class NewDeviceBody(DeviceBody, kw_only=True):
+class NewDeviceBody(DeviceBody, kw_only=True, frozen=True):
     """A device of a bulk request, with its credentials."""
 
     id: str | None = None

@@ -20,11 +20,13 @@ from muster.dialects.hono.times import read_base64, read_time, write_base64, wri
 Unlimited = Annotated[int, Meta(ge=-1)]
 
 
-class Known(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename="kebab"):
+class Known(
+    msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename="kebab", frozen=True
+):
     """What has these members and no others; what is absent or null is left out."""
 
 
-class Adapter(Known, kw_only=True):
+class Adapter(Known, kw_only=True, frozen=True):
     """One adapter, and whether the tenant's devices may use it."""
 
     type: Annotated[str, Meta(min_length=1)]
@@ -33,14 +35,14 @@ class Adapter(Known, kw_only=True):
     ext: dict[str, Any] | None = None
 
 
-class Period(Known, kw_only=True):
+class Period(Known, kw_only=True, frozen=True):
     """How long a limit is counted for."""
 
     mode: str
     no_of_days: Annotated[int, Meta(ge=1)] | None = None
 
 
-class DataVolume(Known, kw_only=True):
+class DataVolume(Known, kw_only=True, frozen=True):
     """How much may be sent."""
 
     effective_since: str
@@ -48,7 +50,7 @@ class DataVolume(Known, kw_only=True):
     period: Period | None = None
 
 
-class ConnectionDuration(Known, kw_only=True):
+class ConnectionDuration(Known, kw_only=True, frozen=True):
     """For how long devices may be connected."""
 
     effective_since: str
@@ -56,7 +58,7 @@ class ConnectionDuration(Known, kw_only=True):
     period: Period | None = None
 
 
-class ResourceLimits(Known, kw_only=True):
+class ResourceLimits(Known, kw_only=True, frozen=True):
     """What the tenant's devices may use."""
 
     max_connections: Unlimited = -1
@@ -69,21 +71,21 @@ class ResourceLimits(Known, kw_only=True):
     ext: dict[str, Any] | None = None
 
 
-class RegistrationLimits(Known, kw_only=True):
+class RegistrationLimits(Known, kw_only=True, frozen=True):
     """How much may be registered."""
 
     max_devices: Unlimited = -1
     max_credentials_per_device: Unlimited = -1
 
 
-class Tracing(Known, kw_only=True):
+class Tracing(Known, kw_only=True, frozen=True):
     """Which messages are traced."""
 
     sampling_mode: Literal["default", "all", "none"] = "default"
     sampling_mode_per_auth_id: dict[str, Literal["default", "all", "none"]] | None = None
 
 
-class Ca(Known, kw_only=True):
+class Ca(Known, kw_only=True, frozen=True):
     """A trusted CA. The members from `auto-provisioning-max-devices` on are Muster's additions."""
 
     id: str | None = None
@@ -109,7 +111,7 @@ class Ca(Known, kw_only=True):
     reissued_certificates: Literal["any", "same-ca", "none"] = "same-ca"
 
 
-class TenantBody(Known, kw_only=True):
+class TenantBody(Known, kw_only=True, frozen=True):
     """A tenant."""
 
     enabled: bool = True
