@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from muster import __version__
-from muster.assembly.certificates import Certificates
+from muster.assembly import hono
 from muster.assembly.mail import sender_of
 from muster.assembly.messages import Messages
 from muster.assembly.parts import Parts
@@ -16,9 +16,6 @@ from muster.core.errors import Forbidden, MusterError, Unauthenticated
 from muster.core.model import Secret, Status, TenantId
 from muster.core.throttle import Throttle
 from muster.dialects.est import routes as est
-from muster.dialects.hono import door as hono
-from muster.dialects.hono.logins import Logins
-from muster.dialects.hono.options import Options as HonoOptions
 from muster.dialects.magistrala import door as magistrala
 from muster.dialects.magistrala.options import Options as MagistralaOptions
 from muster.dialects.magistrala.problems import Problem as MagistralaProblem
@@ -71,7 +68,7 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
-    doors.append(_hono(parts, throttle))
+    doors.append(hono.dialect(parts, throttle, messages))
     if messages is not None:
         doors.append(_messages(parts, messages))
     doors.append(_est(parts, throttle))
@@ -165,15 +162,6 @@ def _mainflux(parts: Parts, other: MagistralaOptions) -> MainfluxOptions:
         has_mapping=provision.vocabulary == "things",
         version=__version__,
     )
-
-
-def _hono(parts: Parts, throttle: Throttle) -> web.Dialect:
-    options = HonoOptions(
-        certificates=Certificates(),
-        hash_password=parts.passwords.hash,
-        max_bulk=parts.configuration.settings.max_bulk,
-    )
-    return hono.dialect(options, Logins(parts.store, parts.passwords, throttle, parts.clock))
 
 
 def _bootstrap_cipher(

@@ -1,5 +1,7 @@
 """The Hono door as a whole: its routes, its errors, its way to log in."""
 
+from collections.abc import Sequence
+
 from litestar import Router
 from litestar.di import Provide
 
@@ -10,8 +12,8 @@ from muster.dialects.hono.routes import HANDLERS
 from muster.web.app import Dialect
 
 
-def dialect(options: Options, logins: Logins) -> Dialect:
-    """Give the door with the operator's decisions in it."""
+def dialect(options: Options, logins: Logins, more: Sequence[Router] = ()) -> Dialect:
+    """Give the door with the operator's decisions in it, and with *more* routes of the same API."""
 
     def given() -> Options:
         return options
@@ -22,7 +24,7 @@ def dialect(options: Options, logins: Logins) -> Dialect:
     return Dialect(
         name="hono",
         title="Muster: Eclipse Hono Device Registry Management API v1",
-        handlers=[routes],
+        handlers=[routes, *more],
         problem=problem,
         problem_type=Problem,
         login=logins,
