@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from muster import __version__
+from muster.assembly import hono
 from muster.assembly.mail import sender_of
 from muster.assembly.messages import Messages
 from muster.assembly.parts import Parts
@@ -67,6 +68,7 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
+    doors.append(hono.dialect(parts, throttle, messages))
     if messages is not None:
         doors.append(_messages(parts, messages))
     doors.append(_est(parts, throttle))

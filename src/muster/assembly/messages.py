@@ -11,6 +11,7 @@ from muster.core.certificates import Shown
 from muster.core.errors import TooMany, Unavailable
 from muster.core.messaging import Reason, Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
+from muster.core.ports import Deliver
 from muster.core.throttle import Throttle
 from muster.plane.broker import Broker, find_binary, free_port
 from muster.plane.callout import Login
@@ -84,7 +85,8 @@ def own_node(parts: Parts) -> Node:
 def wants_messages(parts: Parts) -> bool:
     """Say whether any door for messages is open."""
     settings = parts.configuration.settings
-    return any((settings.nats_url, settings.mqtt, settings.mqtts, settings.mqtt_ws))
+    adapters = (settings.adapter_mqtt, settings.adapter_mqtts)
+    return any((settings.nats_url, settings.mqtt, settings.mqtts, settings.mqtt_ws, *adapters))
 
 
 def messages_of(parts: Parts) -> Messages | None:
@@ -236,14 +238,17 @@ class Leader:
 class Delivery:
     """Where the events of the outbox go."""
 
-    def __init__(self, parts: Parts, leader: Leader | None) -> None:
+    def __init__(self, parts: Parts, leader: Leader | None, more: Sequence[Deliver] = ()) -> None:
         self._store = parts.store
         self._leader = leader
         self._log = parts.log
         self._pki = parts.pki
+        self._more = more
 
     async def __call__(self, event: Event) -> None:
         """Deliver one; an exception means: again later."""
+        for deliver in self._more:
+            await deliver(event)
         if self._leader is not None:
             await self._leader.plane.deliver(event)
         if event.topic == events.CERTIFICATE_EXPIRING:

@@ -12,6 +12,8 @@ from prometheus_client import Gauge
 from muster import __version__
 from muster.assembly import meters
 from muster.assembly.doors import app_of, upstream_ports
+from muster.assembly.hono import HonoAdapter
+from muster.assembly.hono import running as adapter_running
 from muster.assembly.identity import Identity
 from muster.assembly.keeper import Keeper
 from muster.assembly.messages import Delivery, Leader, Messages, Place, following, messages_of
@@ -143,7 +145,7 @@ async def _identity(parts: Parts) -> Identity | None:
     except Unavailable as error:
         # Reading works all the same; nothing can be issued.
         parts.log.warning("no CA", says=error.message)
-    if settings.https is None and settings.mqtts is None:
+    if not (settings.https or settings.mqtts or settings.adapter_mqtts):
         return None
     try:
         return Identity(settings, parts.pki)
@@ -180,8 +182,10 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
     """Run what one process of the installation does for all: broker, outbox, upkeep."""
     messages = messages_of(parts)
     leader = Leader(parts, messages) if messages is not None else None
+    hono = HonoAdapter(parts, messages) if messages is not None else None
+    more = [hono.deliver] if hono is not None else []
     work: list[Coroutine[None, None, None]] = [
-        Outbox(parts.store, parts.clock).run(Delivery(parts, leader)),
+        Outbox(parts.store, parts.clock).run(Delivery(parts, leader, more)),
         _upkeep(parts),
         _keep(identity),
     ]
@@ -195,7 +199,8 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
         if messages is not None:
             await _start(parts, messages)
         await _open(parts, front)
-        yield messages
+        async with adapter_running(hono, identity.tls if identity is not None else None):
+            yield messages
     finally:
         if front is not None:
             await front.stop()

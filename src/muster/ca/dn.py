@@ -80,6 +80,22 @@ def dn_der(text: str) -> bytes:
         return tlv(SEQUENCE, *(tlv(SET, *sorted(map(_encode, part))) for part in _read_text(text)))
 
 
+def dn_key(der: bytes) -> str:
+    """Give a text that is equal for names that are (RFC 5280, 7.1), whatever case, blanks and string types.
+
+    Malformed if it is no name.
+    """
+    with _malformed():
+        return ",".join("+".join(sorted(map(_key, part))) for part in reversed(_read_der(der)))
+
+
+def _key(attribute: _Attribute) -> str:
+    value = _value(attribute)
+    if value is None:
+        return f"{attribute.oid}=#{tlv(attribute.tag, attribute.content).hex()}"
+    return f"{attribute.oid}={_escape(' '.join(value.casefold().split()))}"
+
+
 def dn_attributes(der: bytes) -> dict[str, str]:
     """Give the values by keyword (`CN`, `OU`, `O`, …); of a repeated one the most significant, as Hono does.
 

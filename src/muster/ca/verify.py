@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 
 from muster.ca.authority import Authority, moment, serial_text
-from muster.ca.dn import dn_text
+from muster.ca.dn import dn_key, dn_text
 from muster.ca.keys import UNREADABLE, WeakKey, check_public_key, spki_der, spki_sha256
 from muster.ca.names import read_device_uri
 from muster.core.errors import Malformed, Unauthenticated
@@ -170,6 +170,12 @@ def _malformed() -> Iterator[None]:
         Binding.lib.ERR_clear_error()  # what OpenSSL leaves behind would be blamed on the next TLS call
 
 
+def issuer_keys(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
+    """Do as issuer_dns, in the form in which names are compared."""
+    with _malformed():
+        return tuple(dn_key(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
+
+
 def issuer_dns(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
     """Give the issuers' names in a chain that is not verified yet: to look up which anchors may fit."""
     with _malformed():
@@ -265,7 +271,7 @@ def _trusted(found: Anchor, below: x509.Certificate) -> x509.Certificate:
 @lru_cache(maxsize=4096)
 def _comparable(name: bytes) -> str:
     """Names are equal whatever their case, blanks and string types (RFC 5280, 7.1)."""
-    return " ".join(dn_text(name).casefold().split())
+    return dn_key(name)
 
 
 _ALWAYS = (datetime(1970, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001 the builder takes UTC

@@ -20,6 +20,9 @@ CERTIFICATE_EXPIRING = "certificate.expiring"
 CERTIFICATE_REVOKED = "certificate.revoked"
 """A certificate was revoked, whoever signed it must know. Key: its serial; payload: the issuer."""
 
+DEVICE_PROVISIONED = "device.provisioned"
+"""A device provisioned itself. Key: the device's id; payload: the gateway that announced it, or null."""
+
 
 def _emit(tx: Tx, topic: str, tenant_id: str, keys: Iterable[str], payload: Json = None) -> None:
     events = [
@@ -58,3 +61,8 @@ def certificate_expiring(tx: Tx, tenant_id: str, device_id: str, serial: str) ->
 def certificate_revoked(tx: Tx, tenant_id: str, serial: str, issuer_id: str) -> None:
     """Have whoever signed a certificate know that it was revoked."""
     _emit(tx, CERTIFICATE_REVOKED, tenant_id, [serial], {"issuer": issuer_id})
+
+
+def device_provisioned(tx: Tx, tenant_id: str, device_id: str, gateway_id: str) -> None:
+    """Have it announced that a device provisioned itself."""
+    _emit(tx, DEVICE_PROVISIONED, tenant_id, [device_id], {"gateway": gateway_id or None})

@@ -137,8 +137,39 @@ class Active:
     is_active: bool
 
 
+@dataclass(frozen=True, slots=True)
+class At:
+    """The value at *path* inside the JSON of *field* equals *value*: a text, a number or a truth."""
+
+    field: str
+    path: tuple[str, ...]
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """The text field, or the text at *path* in a JSON field, fits a pattern.
+
+    `*` is any run of characters, `?` exactly one, all else means itself; the whole text, case counts.
+    """
+
+    field: str
+    path: tuple[str, ...]
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeaksForOthers:
+    """The device is a gateway: another one names it in `via`, or it is in a group; or it is none."""
+
+    is_gateway: bool
+
+
 Condition = (
-    Is
+    At
+    | Like
+    | SpeaksForOthers
+    | Is
     | Not
     | OneOf
     | Has
@@ -156,10 +187,12 @@ Condition = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By this field; ties by creation time, then id."""
+    """By this field, or by the value at *path* in it; then as *then* says; ties by creation time, then id."""
 
     field: str = "updated_at"
     is_descending: bool = False
+    path: tuple[str, ...] = ()
+    then: "Order | None" = None
 
 
 @dataclass(frozen=True, slots=True)

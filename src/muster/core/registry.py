@@ -7,6 +7,7 @@ from typing import TypeVar
 from muster.core import access, connections, events, validity
 from muster.core.access import Caller, Standing, record, require
 from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
+from muster.core.identity import Denial, FirstContact
 from muster.core.mappings import spoil_answers
 from muster.core.model import (
     BootstrapConfig,
@@ -24,6 +25,7 @@ from muster.core.model import (
     Role,
     Secret,
     Status,
+    Tenant,
     TenantId,
 )
 from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
@@ -103,11 +105,16 @@ def may_create(tx: Tx, standing: Standing, kind: Kind, groups: Sequence[GroupId 
 
 def keep_limit(tx: Tx, standing: Standing, more: int) -> None:
     """Raise LimitReached when *more* devices would exceed the tenant's limit; exact under concurrency."""
-    limit = standing.tenant.max_devices
+    keep_limit_of(tx, standing.tenant, more)
+
+
+def keep_limit_of(tx: Tx, tenant: Tenant, more: int) -> None:
+    """Do as keep_limit where nobody stands for the tenant: a device provisions itself."""
+    limit = tenant.max_devices
     if limit < 0:
         return
-    tx.lock(f"devices:{standing.tenant.id}")
-    if tx.count(Device, standing.tenant.id) + more > limit:
+    tx.lock(f"devices:{tenant.id}")
+    if tx.count(Device, tenant.id) + more > limit:
         raise LimitReached(f"the tenant may hold {limit} devices")
 
 
@@ -284,10 +291,27 @@ def remove_devices(tx: Tx, caller: Caller, tenant_id: TenantId, devices: Sequenc
         tx.remove(noun, tenant_id, device_id=ids)
     _remove_roles(tx, tenant_id, Kind.DEVICE, ids)
     validity.end_with_devices(tx, tenant_id, ids)
+    deny_again(tx, caller, tenant_id, ids)
     tx.remove(Device, tenant_id, id=ids)
     spoil_answers(tx, tenant_id, devices)
     events.access_ended(tx, tenant_id, ids)
     record(tx, caller, tenant_id, "device.delete", ids)
+
+
+def deny_again(tx: Tx, caller: Caller, tenant_id: TenantId, device_ids: Sequence[str]) -> None:
+    """See to it that devices which provisioned themselves do not come back by themselves."""
+    for contact in tx.select(FirstContact, tenant_id, OneOf("device_id", device_ids)):
+        key, name = contact.denial
+        if tx.find(Denial, tenant_id, key=key) is None:
+            denial = Denial(
+                tenant_id=tenant_id,
+                key=key,
+                name=name,
+                comment=f"deleted: {contact.device_id}",
+                created_by=caller.id,
+                created_at=tx.now,
+            )
+            tx.add(denial)
 
 
 def delete_channel(tx: Tx, caller: Caller, tenant_id: TenantId, channel_id: str) -> None:

@@ -12,6 +12,7 @@ from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
 from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
+from muster.plane.adapter.downstream import Downstream
 from muster.plane.callout import Authorise, Callout, ClaimClientId
 from muster.plane.config import CALLOUT, DEVICES, SYSTEM
 from muster.plane.forms import Forms, Resolve
@@ -92,6 +93,7 @@ class Plane:
         )
         self.publisher = Publisher(devices, self.meters, payload_bytes=payload_bytes, retention=retention)
         self.sockets = Sockets(devices, callout, self.publisher)
+        self.downstream = Downstream(devices)
         self._callout = callout
         self._forms = Forms(records, self.meters, resolve=ports.resolve)
         if leads:

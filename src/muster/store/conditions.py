@@ -22,7 +22,7 @@ from muster.core.access import ACTIONS, BUILTIN_ROLE, IMPLIED
 from muster.core.model import Flow, Group, Kind, Secret, TenantId
 from muster.store import tables
 from muster.store.flavor import Bind, Flavor, Search, Term
-from muster.store.rows import JsonValue, Sealed, Seals, Shape, no_nul
+from muster.store.rows import JsonValue, Sealed, Seals, Shape, no_nul, to_json
 
 _ENTITY_KINDS = {"groups": Kind.GROUP, "devices": Kind.DEVICE, "channels": Kind.CHANNEL}
 
@@ -86,6 +86,12 @@ def clause_of(
             return _in_role(shape, condition)
         case ports.HeldBy(user_id):
             return Clause("held by", (user_id,), lambda _, bind: _held_by(shape, bind()))
+        case ports.At(field, path, value):
+            return _at(shape, field, path, value, flavor)
+        case ports.Like(field, path, pattern):
+            return _like(shape, field, path, pattern, flavor)
+        case ports.SpeaksForOthers(is_gateway):
+            return _speaks_for_others(tenant, is_gateway=is_gateway)
         case ports.Active(is_active):
             return Clause(("active", is_active), (), lambda f, _: _active(f, is_active=is_active))
         case _:
@@ -162,6 +168,42 @@ def _active(flavor: Flavor, *, is_active: bool) -> Term:
     left = select(1).select_from(existing).correlate(tables.bootstrap_configs)
     lacking = exists(left.where(~exists(both)))
     return and_(exists(left), ~lacking) if is_active else or_(~exists(left), lacking)
+
+
+def _at(shape: Shape, field: str, path: tuple[str, ...], value: Any, flavor: Flavor) -> Clause:
+    column = shape.column(field)
+    bound = (flavor.path(path), to_json(value))
+    return Clause(("at", field), bound, lambda f, bind: f.equals_at(column, bind(), bind()))
+
+
+def _like(shape: Shape, field: str, path: tuple[str, ...], pattern: str, flavor: Flavor) -> Clause:
+    column, wanted = shape.column(field), flavor.wildcard(pattern)
+    if not path:
+        return Clause(("like", field), (wanted,), lambda f, bind: f.fits(column, bind()))
+    bound = (flavor.path(path), wanted)
+
+    def build(f: Flavor, bind: Bind) -> Term:
+        where = bind()
+        return f.fits(f.text_at(column, where), bind())
+
+    return Clause(("like at", field), bound, build)
+
+
+def _speaks_for_others(tenant: TenantId, *, is_gateway: bool) -> Clause:
+    """Whoever is named in a `via`, or is in a group of gateways."""
+    device, other = tables.devices.c, tables.devices.alias()
+
+    def build(f: Flavor, bind: Bind) -> Term:
+        gateway = f.elements(other.c.via)
+        named = (
+            select(gateway.c.value)
+            .select_from(other.join(gateway, true()))
+            .where(other.c.tenant_id == bind(), f.is_filled(other.c.via))
+        )
+        speaks = or_(device.id.in_(named), f.has_groups(device.extensions))
+        return speaks if is_gateway else ~speaks
+
+    return Clause(("speaks for others", is_gateway), (tenant,), build)
 
 
 # --- who may see what ---------------------------------------------------------------------------------

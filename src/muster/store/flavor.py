@@ -4,8 +4,19 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, TableValuedAlias, Text, and_, cast, func, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    TableValuedAlias,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
@@ -54,11 +65,38 @@ class Flavor(Protocol):
     def unindexed(self, column: Term) -> Term:
         """Give the column so that no index of it is chosen where the planner has no way to know better."""
 
+    def at(self, column: Term, path: Term) -> Term:
+        """Give the value at the path inside the JSON column, in a form that sorts; NULL if there is none."""
+
+    def equals_at(self, column: Term, path: Term, value: Term) -> Term:
+        """The value at the path equals the value."""
+
+    def path(self, path: Sequence[str]) -> Any:
+        """Give the parameter for at and equals_at."""
+
+    def fits(self, text: Term, pattern: Term) -> Term:
+        """The text fits the pattern."""
+
+    def text_at(self, column: Term, path: Term) -> Term:
+        """Give the text at the path; NULL for what is no text."""
+
+    def wildcard(self, pattern: str) -> str:
+        """Give the parameter for fits."""
+
+    def is_filled(self, column: Term) -> Term:
+        """The JSON array has members."""
+
+    def has_groups(self, extensions: Term) -> Term:
+        """The device is in a group of gateways."""
+
 
 def _like(text: str) -> str:
     """Give the pattern for LIKE; what it gives a meaning to is quoted."""
-    quoted = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{quoted}%"
+    return f"%{_quoted(text)}%"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 class SqliteFlavor:
@@ -95,6 +133,32 @@ class SqliteFlavor:
     def unindexed(self, column: Term) -> Term:
         return UnaryExpression(column, operator=custom_op("+"))
 
+    def at(self, column: Term, path: Term) -> Term:
+        return func.json_extract(column, path)
+
+    def equals_at(self, column: Term, path: Term, value: Term) -> Term:
+        return column.op("->", is_comparison=False)(path) == value
+
+    def path(self, path: Sequence[str]) -> Any:
+        return "$" + "".join(f"[{s}]" if s.isascii() and s.isdigit() else f".{to_json(s)}" for s in path)
+
+    def fits(self, text: Term, pattern: Term) -> Term:
+        return text.op("GLOB", is_comparison=True)(pattern)
+
+    def text_at(self, column: Term, path: Term) -> Term:
+        return case((func.json_type(column, path) == "text", func.json_extract(column, path)))
+
+    def wildcard(self, pattern: str) -> str:
+        return pattern.replace("[", "[[]")
+
+    def is_filled(self, column: Term) -> Term:
+        return column != literal_column("'[]'")
+
+    def has_groups(self, extensions: Term) -> Term:
+        return func.coalesce(
+            func.json_array_length(extensions, literal_column("'$.hono.memberOf'")), literal_column("0")
+        ) > literal_column("0")
+
 
 def _member(name: str, value: Any) -> str:
     """Give what the text of an object with this member holds; a number may be written in several ways."""
@@ -130,6 +194,31 @@ class PostgresFlavor:
 
     def unindexed(self, column: Term) -> Term:
         return column
+
+    def at(self, column: Term, path: Term) -> Term:
+        return column.op("#>")(cast(path, ARRAY(Text)))
+
+    def equals_at(self, column: Term, path: Term, value: Term) -> Term:
+        return column.op("#>")(cast(path, ARRAY(Text))) == cast(value, JSONB)
+
+    def path(self, path: Sequence[str]) -> Any:
+        return list(path)
+
+    def fits(self, text: Term, pattern: Term) -> Term:
+        return text.like(cast(pattern, Text))
+
+    def text_at(self, column: Term, path: Term) -> Term:
+        where = cast(path, ARRAY(Text))
+        return case((func.jsonb_typeof(column.op("#>")(where)) == "string", column.op("#>>")(where)))
+
+    def wildcard(self, pattern: str) -> str:
+        return _quoted(pattern).replace("*", "%").replace("?", "_")
+
+    def is_filled(self, column: Term) -> Term:
+        return column != literal_column("'[]'::jsonb")
+
+    def has_groups(self, extensions: Term) -> Term:
+        return extensions.op("#>")(literal_column("'{hono,memberOf,0}'::text[]")).is_not(None)
 
 
 def has_text(column: str | None, folded: str) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from muster.core import certificates, model
+from muster.core import certificates, identity, model
 from muster.store import tables
 from muster.store.rows import Shape, shape_of
 
@@ -31,6 +31,11 @@ SHAPES: dict[type[Any], Shape] = {
         shape_of(certificates.Revocation, tables.revocations),
         shape_of(certificates.AuthorityRecord, tables.authorities),
         shape_of(certificates.SigningIntent, tables.signing_intents),
+        shape_of(identity.Credential, tables.credentials),
+        shape_of(identity.CredentialSet, tables.credential_sets),
+        shape_of(identity.TrustedCa, tables.trusted_cas),
+        shape_of(identity.FirstContact, tables.first_contacts),
+        shape_of(identity.Denial, tables.denials),
     )
 }
 RANK = {noun: rank for rank, noun in enumerate(SHAPES)}

@@ -1,6 +1,6 @@
 """Statements are written in SQLAlchemy Core, compiled once for each shape, and then run as text."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -129,7 +129,15 @@ class Statements:
     ) -> tuple[str, tuple[Any, ...]]:
         """Give SQL and parameters that read the rows, or only one of them, that meet all clauses."""
         keys = tuple([clause.key for clause in clauses])
-        key = ("select", shape.name, keys, order, window and (window.limit is None), is_versioned, is_single)
+        key = (
+            "select",
+            shape.name,
+            keys,
+            _order_key(order),
+            window and (window.limit is None),
+            is_versioned,
+            is_single,
+        )
         known = self._known.get(key)
         if known is None:
             is_split = window is not None and window.limit is not None and _is_split(shape, keys, order)
@@ -141,6 +149,7 @@ class Statements:
                 query = query if window.limit is None else query.limit(bindparam("w1", type_=BigInteger))
             known = self._known[key] = self._compile(query)
         values = [value for clause in clauses for value in clause.values]
+        values += [self.flavor.path(each.path) for each in _chain(order) if each.path]
         if window is not None:
             values += _checked(window)
         return known.sql, known.bind(values)
@@ -160,7 +169,8 @@ class Statements:
         columns: list[Any] = [shape.table.c[name] for name in shape.columns]
         if is_versioned:
             columns.append(version_of(shape).label("version"))
-        return select(*columns).where(*self._terms(clauses)).order_by(*_sorting(shape, order, shape.table.c))
+        sorting = _sorting(shape, order, shape.table.c, self.flavor)
+        return select(*columns).where(*self._terms(clauses)).order_by(*sorting)
 
     def _by_status(
         self, shape: Shape, clauses: list[Clause], order: Order | None, *, is_versioned: bool
@@ -175,7 +185,7 @@ class Statements:
             for status in Status
         ]
         names: dict[str, Term] = {name: column(name) for name in shape.columns}
-        return union_all(*map(select, parts)).order_by(*_sorting(shape, order, names))
+        return union_all(*map(select, parts)).order_by(*_sorting(shape, order, names, self.flavor))
 
     def _terms(self, clauses: list[Clause]) -> list[Term]:
         bind = numbered("p")
@@ -204,8 +214,8 @@ class Statements:
 
 
 def _place(name: str) -> tuple[int, int]:
-    """Sort parameters as their values are given: of the clauses or the row first, of the window last."""
-    return (name.startswith("w"), int(name[1:]) if name[1:].isdigit() else 0)
+    """Sort parameters as their values are given: of the clauses or the row, of the order, of the window."""
+    return ("ow".find(name[0]), int(name[1:]) if name[1:].isdigit() else 0)
 
 
 def version_of(shape: Shape) -> Term:
@@ -228,13 +238,35 @@ def _is_split(shape: Shape, keys: tuple[Hashable, ...], order: Order | None) -> 
     return is_default and shape.is_listed and "tenant" in keys and ("is", "status") not in keys
 
 
-def _sorting(shape: Shape, order: Order | None, columns: Any) -> list[Term]:
+def _chain(order: Order | None) -> Iterator[Order]:
+    while order is not None:
+        yield order
+        order = order.then
+
+
+def _order_key(order: Order | None) -> Hashable:
+    """Say what the SQL of an order depends on: not the paths, which are bound."""
+    return tuple((each.field, each.is_descending, bool(each.path)) for each in _chain(order))
+
+
+def _sorting(shape: Shape, order: Order | None, columns: Any, flavor: Flavor) -> list[Term]:
     if order is None:
         return []
-    first = order_field(shape, order.field)
-    ties: list[str] = [name for name in ("created_at", "id") if name in shape.columns]
-    by = dict.fromkeys([first, *(ties or shape.key)])
-    return [columns[name].desc() if order.is_descending else columns[name].asc() for name in by]
+    bind, by, seen = numbered("o"), [], set()
+    for each in _chain(order):
+        if each.path:
+            term = flavor.at(columns[shape.column(each.field).name], bind())
+        else:
+            name = order_field(shape, each.field)
+            term = columns[name]
+            seen.add(name)
+        by.append(term.desc() if each.is_descending else term.asc())
+    # An id is unique in its tenant: nothing can tie.
+    ties = (
+        [] if "id" in seen else [name for name in ("created_at", "id") if name in shape.columns] or shape.key
+    )
+    last = [columns[name] for name in ties if name not in seen]
+    return by + [each.desc() if order.is_descending else each.asc() for each in last]
 
 
 def _checked(window: Window) -> tuple[int, ...]:

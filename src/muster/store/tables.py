@@ -175,6 +175,7 @@ devices = Table(
     # The secret comes first: a device may show it without naming its tenant.
     Index("devices_secret", "secret_digest", "tenant_id", unique=True, **_where("secret_digest")),
     Index("devices_group_id", "group_id", **_where("group_id")),
+    Index("devices_by_id", "tenant_id", "id"),
 )
 
 channels = Table(
@@ -429,6 +430,106 @@ signing_intents = Table(
     _text("tenant_id"),
     _text("device_id"),
     _digest("key_digest"),
+    _instant("created_at"),
+)
+
+# --- how devices prove who they are where they name themselves ---------------------------------------------
+
+
+def _of_device() -> ForeignKeyConstraint:
+    """Have rows go with their device."""
+    return ForeignKeyConstraint(
+        ["device_id", "tenant_id"], ["devices.id", "devices.tenant_id"], ondelete="CASCADE"
+    )
+
+
+credentials = Table(
+    "credentials",
+    metadata,
+    _key("tenant_id"),
+    _key("type"),
+    _key("auth_key"),
+    _text("auth_id"),
+    _text("device_id"),
+    _truth("is_enabled"),
+    _json("extensions"),
+    _text("comment"),
+    _sealed("secrets"),
+    _number("place"),
+    _instant("created_at"),
+    _of_device(),
+    Index("credentials_device", "device_id", "tenant_id"),
+)
+
+credential_sets = Table(
+    "credential_sets",
+    metadata,
+    _key("tenant_id"),
+    _key("device_id"),
+    _number("revision"),
+    _of_device(),
+    Index("credential_sets_device", "device_id", "tenant_id"),
+)
+
+trusted_cas = Table(
+    "trusted_cas",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _text("subject_dn"),
+    _text("subject_key"),
+    _digest("subject_der"),
+    _digest("spki_der"),
+    _text("algorithm"),
+    _instant("not_before"),
+    _instant("not_after"),
+    _truth("is_provisioning"),
+    _truth("makes_gateways"),
+    _text("device_id_template"),
+    _text("auth_id_template"),
+    _truth("needs_approval"),
+    _number("max_devices"),
+    _instant("opens_at"),
+    _instant("closes_at"),
+    _text("reissue"),
+    _text("anchor_group", nullable=True),
+    _json("extensions"),
+    _number("place"),
+    _instant("created_at"),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+    Index("trusted_cas_subject_key", "subject_key"),
+)
+
+first_contacts = Table(
+    "first_contacts",
+    metadata,
+    _key("tenant_id"),
+    _key("device_id"),
+    _text("ca_id"),
+    _text("ca_key"),
+    _text("gateway_id"),
+    _text("auth_id"),
+    _text("auth_key"),
+    _text("serial"),
+    _text("fingerprint"),
+    _instant("not_before"),
+    _instant("not_after"),
+    _text("source"),
+    _truth("is_announced"),
+    _instant("created_at"),
+    _of_device(),
+    Index("first_contacts_device", "device_id", "tenant_id"),
+    Index("first_contacts_ca", "tenant_id", "ca_id"),
+)
+
+denials = Table(
+    "denials",
+    metadata,
+    _key("tenant_id"),
+    _key("key"),
+    _text("name"),
+    _text("comment"),
+    _text("created_by"),
     _instant("created_at"),
 )
 

@@ -19,6 +19,7 @@ from litestar.exceptions import LitestarDeprecationWarning
 from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
+from muster.core.access import Evidence
 from muster.core.errors import MusterError, TooMany, Unavailable
 from muster.core.model import Instant
 from muster.core.ports import Passwords, Store, Tokens
@@ -135,6 +136,8 @@ class App:
             answer = self._problem(request, Unavailable())
         except Exception as error:  # noqa: BLE001 the one place where the unexpected becomes an answer
             answer = self._problem(request, error)
+        if b"origin" in request.fields and self._dialects.get(request.dialect, self._default).allows_origins:
+            answer.fields.extend(_CORS)
         await _send(request, answer, send)
         self._observer.answered(request, answer.status, perf_counter() - started)
 
@@ -152,13 +155,18 @@ class App:
         self._enter(request, endpoint, values)
         # Whoever nobody knows is told so first: neither the body nor the query is looked at before.
         if endpoint.kinds is not None and not (endpoint.is_token_optional and not auth.has_token(request)):
-            request.evidence = auth.evidence(request, self._tokens, self._clock, endpoint.kinds)
+            request.evidence = await self._evidence(request, endpoint.kinds)
         if not request.is_read and (endpoint.has_body or _announces_body(request)):
             request.received = await body.read(request, self._limits)
         answer = await endpoint.call(request)
         if not isinstance(answer, Rendered):
             raise TypeError(f"{endpoint.handler} must answer through its desk")
         return answer
+
+    async def _evidence(self, request: Request, kinds: frozenset[int]) -> Evidence:
+        login = self._dialects[request.dialect].login
+        known = await login(request) if login is not None else None
+        return known or auth.evidence(request, self._tokens, self._clock, kinds)
 
     def _enter(self, request: Request, endpoint: Endpoint, values: list[str]) -> None:
         request.dialect = endpoint.dialect
@@ -221,6 +229,15 @@ def _required_fields(error: Exception, answer: Rendered[Any]) -> list[tuple[byte
 
 def _allow(error: WrongMethod) -> tuple[bytes, bytes]:
     return (b"allow", ", ".join(error.allow).encode("ascii"))
+
+
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-allow-headers", b"content-type, authorization, if-match"),
+    (b"access-control-expose-headers", b"etag, location"),
+    (b"access-control-max-age", b"600"),
+)
 
 
 def _announces_body(request: Request) -> bool:

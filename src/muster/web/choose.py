@@ -1,7 +1,7 @@
 """Which dialect a request means when several share its path; the order of the rules is decided once, here."""
 
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from litestar.types import ControllerRouterHandler
 
+from muster.core.access import Evidence
 from muster.web.auth import scheme_and_rest
 from muster.web.reply import Reply
 from muster.web.request import Request
@@ -39,6 +40,10 @@ class Dialect:
     """By `POST /users`: whether a body with these names is its own."""
     line_end: bytes = b""
     """What ends its JSON bodies."""
+    login: Callable[[Request], Awaitable[Evidence | None]] | None = None
+    """Tells who calls where the header Authorization is no user's token; None: it is a token after all."""
+    allows_origins: bool = False
+    """Whether pages of any origin may call it (CORS); they send their credentials by themselves."""
     tenant_variable: str = ""
     """The variable of its paths that names a tenant, for the log."""
 

@@ -115,7 +115,7 @@ class Routes(Generic[T]):
                 if node.variable is not None and segment:
                     child = node.variable
                     values.append(segment)
-                elif node.rest is not None and segment:
+                elif node.rest is not None and (segment or index + 1 < len(segments)):
                     values.append("/".join(segments[index:]))
                     node = node.rest
                     break
@@ -169,7 +169,7 @@ def _matches(
         yield from _matches(child, segments, index + 1, values)
     if node.variable is not None and segment:
         yield from _matches(node.variable, segments, index + 1, [*values, segment])
-    if node.rest is not None and segment:
+    if node.rest is not None and (segment or index + 1 < len(segments)):
         yield node.rest, [*values, "/".join(segments[index:])]
 
 

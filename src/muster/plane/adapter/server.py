@@ -111,6 +111,10 @@ class Adapter:
             connection.cut()
         return len(struck)
 
+    def sessions_of(self, tenant_id: TenantId) -> int:
+        """Say how many connections a tenant's devices have; costs as much as there are devices."""
+        return sum(len(self._devices[device]) for device in self._named(tenant_id, None))
+
     def _named(self, tenant_id: TenantId, device_id: DeviceId | None) -> list[AdapterDevice]:
         if device_id is not None:
             return [AdapterDevice(tenant_id=tenant_id, device_id=device_id)]

@@ -1,0 +1,122 @@
+"""Eclipse Hono's side of a running Muster: its door, its adapters, and what it tells the world."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from litestar import Router
+
+from muster.assembly.certificates import Certificates
+from muster.assembly.gate import HTTP, MQTT, Gate, Identifier
+from muster.assembly.messages import Messages
+from muster.assembly.parts import Parts
+from muster.core import events, southbound
+from muster.core.errors import Unavailable
+from muster.core.model import DeviceId, Event, TenantId
+from muster.core.throttle import Throttle
+from muster.dialects.hono import door
+from muster.dialects.hono.logins import Logins
+from muster.dialects.hono.options import Options
+from muster.plane.adapter import http
+from muster.plane.adapter.actions import Rules
+from muster.plane.adapter.server import Adapter, AdapterLimits
+from muster.web import app as web
+from muster.web.tls import ServerTls
+
+NOTIFICATION = "application/vnd.eclipse-hono-device-provisioning-notification"
+
+
+def identifier_of(parts: Parts, throttle: Throttle) -> Identifier:
+    """Give what says who a device is."""
+    return Identifier(parts.store, parts.passwords, Certificates(), parts.clock, throttle)
+
+
+def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.Dialect:
+    """Give Hono's door: management, what adapters ask, and with a broker its HTTP adapter."""
+    options = Options(
+        certificates=Certificates(),
+        hash_password=parts.passwords.hash,
+        max_bulk=parts.configuration.settings.max_bulk,
+    )
+    logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
+    more: Sequence[Router] = ()
+    if messages is not None:
+        identifier = identifier_of(parts, throttle)
+        gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP)
+        more = [http.routes(gate, parts.configuration.settings.max_message_bytes)]
+    return door.dialect(options, logins, more)
+
+
+class HonoAdapter:
+    """The leading process's MQTT adapter, and the announcements of devices that provisioned themselves."""
+
+    def __init__(self, parts: Parts, messages: Messages) -> None:
+        settings = parts.configuration.settings
+        throttle = Throttle(
+            limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
+        )
+        self._parts = parts
+        self._downstream = messages.plane.downstream
+        self.gate = Gate(parts.store, identifier_of(parts, throttle), messages.plane.downstream, adapter=MQTT)
+        self.adapter = Adapter(
+            ports=self.gate,
+            rules=Rules(payload_size=settings.max_message_bytes),
+            limits=AdapterLimits(sessions=settings.mqtt_max_connections),
+        )
+        self.gate.count_by(self.adapter.sessions_of)
+
+    async def start(self, tls: ServerTls | None = None) -> None:
+        """Listen where the settings say; with TLS once there is a certificate to show."""
+        settings = self._parts.configuration.settings
+        for place, shown in ((settings.adapter_mqtt, None), (settings.adapter_mqtts, tls)):
+            if place is None or (place is settings.adapter_mqtts and tls is None):
+                continue
+            try:
+                await self.adapter.listen(place.host, place.port, shown)
+            except OSError as error:
+                raise Unavailable(f"cannot listen on {place.host}:{place.port}: {error.strerror}") from None
+
+    async def stop(self) -> None:
+        """End all connections."""
+        await self.adapter.stop()
+
+    async def deliver(self, event: Event) -> None:
+        """Take an event of the outbox: cut who lost rights, tell who came into being. Unavailable: later."""
+        tenant, device = event.tenant_id, DeviceId(event.key)
+        match event.topic:
+            case events.TENANT_CLOSED:
+                self.gate.forget(tenant)
+                self.adapter.cut(tenant)
+            case events.RIGHTS_CHANGED | events.ACCESS_ENDED:
+                self.gate.forget(tenant)
+                self.adapter.cut(tenant, device)
+            case events.DEVICE_PROVISIONED:
+                await self._announce(tenant, device, event.payload)
+
+    async def _announce(self, tenant: TenantId, device: DeviceId, payload: dict[str, str | None]) -> None:
+        headers = {
+            "tenant_id": tenant,
+            "device_id": device,
+            "content-type": NOTIFICATION,
+            "hono_registration_status": "NEW",
+            "orig_adapter": "hono-device-registry",
+            "orig_address": "event",
+            "qos": "1",
+        }
+        gateway = payload.get("gateway")
+        if gateway:
+            headers["gateway_id"] = gateway
+        await self._downstream.event(tenant, b"", headers)
+        await self._parts.store.run(southbound.announced, tenant, device)
+
+
+@asynccontextmanager
+async def running(hono: HonoAdapter | None, tls: ServerTls | None = None) -> AsyncIterator[None]:
+    """Run the adapter, if there is one."""
+    if hono is None:
+        yield
+        return
+    await hono.start(tls)
+    try:
+        yield
+    finally:
+        await hono.stop()
