@@ -18,9 +18,9 @@ import httpx
 import psutil
 import psycopg
 from psycopg.sql import SQL, Identifier
+from tests.journeys.server import Server, admin_token, free_port, new_domain
 
 from bench.load import request
-from tests.journeys.server import Server, admin_token, free_port, new_domain
 
 SERVER_CORE, LOAD_CORE = {0}, {(os.cpu_count() or 1) - 1}
 ONE_OUT_OF_MANY = 1_000_000
@@ -47,8 +47,8 @@ def machine() -> list[str]:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return [
         f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; commit {_commit()}",
-        f"- {cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}; "
-        f"load average at the start {load}",
+        f"- {cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}",
+        f"- load average before the start: {load}",
         f"- Python {platform.python_version()}, {versions}, PostgreSQL 18 (wheel, fsync on)",
         f"- fdatasync of 4 KiB on this disk: {fsync_rate():,.0f}/s",
     ]

@@ -1,4 +1,4 @@
-"""Muster with a profiler in each thread: `python -m bench.profiled FILE serve` writes what each thread's calls cost."""
+"""Muster with a profiler in each thread: `python -m bench.profiled FILE serve` writes what calls cost."""
 
 import cProfile
 import io

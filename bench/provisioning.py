@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
+from tests.journeys.server import free_port
 
 from bench.load import Load, drive, each, request, same, serve_nothing
 from bench.place import SERVER_CORE, Measured, World, muster
 from bench.rows import Row
-from tests.journeys.server import free_port
 
-BEST = "best of 3"
 BULK = 100_000
 
 
@@ -93,8 +92,8 @@ def bulk(world: World) -> list[Row]:
     with world.http() as http:
         answer = http.post(f"/{world.domain}/clients/bulk", json=body)
     took = time.perf_counter() - started
-    assert 200 == answer.status_code, answer.text[:500]
-    assert BULK == answer.text.count('"secret"')
+    assert answer.status_code == 200, answer.text[:500]
+    assert answer.text.count('"secret"') == BULK
     note = (
         f"{BULK / took:,.0f} clients/s; one transaction, one reply of {len(answer.content) / 2**20:.0f} MiB"
     )

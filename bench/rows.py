@@ -46,12 +46,12 @@ def below(value: float) -> Callable[[Row], bool]:
 TARGETS: dict[str, Target] = {
     "POST /mapping, no certificate, 64 in flight": Target(
         goal="≥ 2,500/s, p99 < 50 ms",
-        limit="4,200–5,700/s raw ASGI prototype, SQLite, one core",
+        limit="4,200 to 5,700/s raw ASGI prototype, SQLite, one core",
         is_met=at_least(2500, p99=50),
     ),
     "POST /mapping, no certificate, one at a time": Target(
         goal="≥ 500/s, p50 < 2 ms",
-        limit="640–1,500/s prototype; the disk: 255–4,707 durable commits/s",
+        limit="640 to 1,500/s prototype; the disk: 255 to 4,707 durable commits/s",
         is_met=at_least(500, p50=2),
     ),
     "create one client, 64 in flight": Target(
@@ -62,10 +62,10 @@ TARGETS: dict[str, Target] = {
     ),
     "GET client by id": Target(limit="7,507/s Litestar + one row by id"),
     "bootstrap fetch": Target(
-        goal="≥ 8,000/s", limit="12,400–14,300/s raw ASGI without a database", is_met=at_least(8000)
+        goal="≥ 8,000/s", limit="12,400 to 14,300/s raw ASGI without a database", is_met=at_least(8000)
     ),
     "bulk: 100,000 clients in one request": Target(
-        goal="< 8 s", limit="14,000–47,000 onboardings/s storage alone: 2–7 s", is_met=below(8)
+        goal="< 8 s", limit="14,000 to 47,000 onboardings/s storage alone: 2 to 7 s", is_met=below(8)
     ),
     "start to first answer, new data folder": Target(goal="< 2 s", is_met=below(2)),
     "start to first answer, again": Target(goal="< 2 s", is_met=below(2)),
@@ -77,8 +77,8 @@ TARGETS: dict[str, Target] = {
     "HTTP publish, 64 in flight": Target(
         goal="≥ 8,000/s", limit="12,138/s Litestar + one look-up", is_met=at_least(8000)
     ),
-    "MQTT QoS 0, 1→1": Target(limit="516,000–838,000/s broker alone, C-like client"),
-    "MQTT QoS 1, 1→1": Target(limit="60,000–63,000/s broker alone"),
+    "MQTT QoS 0, 1→1": Target(limit="516,000 to 838,000/s broker alone, C-like client"),
+    "MQTT QoS 1, 1→1": Target(limit="60,000 to 63,000/s broker alone"),
     "rights change → session cut": Target(
         goal="p99 < 1 s, aim 50 ms", limit="p50 1.2 ms", is_met=lambda row: (row.p99 or 1e9) < 1000
     ),
