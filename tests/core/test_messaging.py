@@ -1,9 +1,18 @@
 """Names of channels: a second name never reaches what another one owns."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from muster.core import messaging
+from muster.core import messaging, registry, tenancy
 from muster.core import model as m
+from muster.core.access import Caller
+from muster.core.errors import Conflict, Malformed
+from muster.core.ports import ANYWHERE, Tx
+from muster.core.registry import NewChannel
+from muster.core.tenancy import NewTenant, NewUser
 from muster.store.engine import AnyStore
 from tests.store.nouns import channel, connection, device, tenant
 
@@ -64,3 +73,62 @@ async def test_route_and_alias_that_are_nobodys_id_are_names(store: AnyStore):
     assert await store.read(lambda tx: messaging.resolve(tx, "boiler", "works")) == messaging.Whereabouts(
         channel_id=m.ChannelId("c"), tenant_id=ATTACKER, route="boiler", tenant_alias="works"
     )
+
+
+# --- what may be called how ------------------------------------------------------------------------------
+
+
+async def _as_admin(store: AnyStore, use_case: Callable[..., Any], *args: Any) -> Any:
+    """Run a use case as an administrator of the installation."""
+
+    def run(tx: Tx) -> Any:
+        found = tx.find(m.User, ANYWHERE, username="root")
+        new = NewUser(username="root", email="root@example.com", password="-", is_admin=True)
+        admin = found or tenancy.add_user(tx, new, actor="")
+        return use_case(tx, Caller(user=admin), *args)
+
+    return await store.run(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a b", "a+", "#", "a*", ">", "100%", "tab\t", "nul\0", "\x7f", "\u2003"]
+)
+async def test_a_tenants_id_that_no_topic_can_hold_is_refused(store: AnyStore, name: str):
+    """Sessions are named `<tenant>/<device>`, and the id is a level of every topic."""
+    with pytest.raises(Malformed):
+        await _as_admin(store, tenancy.create_tenant, NewTenant(id=m.TenantId(name)))
+
+
+async def test_an_alias_cannot_be_another_tenants_id_nor_the_other_way_round(store: AnyStore):
+    """The answer is that of any name that is taken."""
+    await _as_admin(store, tenancy.create_tenant, NewTenant(id=VICTIM, alias="second-name"))
+    for wanted, says in (
+        (NewTenant(alias="victim"), "a tenant with this alias exists already"),
+        (NewTenant(alias="second-name"), "a tenant with this alias exists already"),
+        (NewTenant(id=m.TenantId("second-name")), "a tenant with this id exists already"),
+        (NewTenant(id=VICTIM), "a tenant with this id exists already"),
+    ):
+        with pytest.raises(Conflict) as refused:
+            await _as_admin(store, tenancy.create_tenant, wanted)
+        assert says == refused.value.message
+    other = await _as_admin(store, tenancy.create_tenant, NewTenant(id=ATTACKER, alias="attacker"))
+    with pytest.raises(Conflict):
+        await _as_admin(store, tenancy.update_tenant, other.id, lambda t: replace(t, alias="victim"))
+    renamed = await _as_admin(store, tenancy.update_tenant, other.id, lambda t: replace(t, alias="free"))
+    assert "free" == renamed.alias
+
+
+async def test_a_route_cannot_be_another_channels_id_nor_the_other_way_round(store: AnyStore):
+    """Also within one request, and when a channel is changed."""
+    await _as_admin(store, tenancy.create_tenant, NewTenant(id=VICTIM))
+    boiler = NewChannel(id="c1", route="boiler")
+    await _as_admin(store, registry.create_channels, VICTIM, [boiler, NewChannel(id="c2", route="c2")])
+    for wanted in (
+        [NewChannel(route="c1")],
+        [NewChannel(id="boiler")],
+        [NewChannel(route="c9"), NewChannel(id="c9")],
+    ):
+        with pytest.raises(Conflict, match=r"a channel with this (id|route) exists already"):
+            await _as_admin(store, registry.create_channels, VICTIM, wanted)
+    with pytest.raises(Conflict):
+        await _as_admin(store, registry.update, VICTIM, m.Channel, "c2", lambda c: replace(c, route="c1"))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from muster.core import access, connections, events, validity
+from muster.core import access, connections, events, names, validity
 from muster.core.access import Caller, Standing, record, require
 from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
 from muster.core.identity import Denial, FirstContact
@@ -84,6 +84,7 @@ def create_channels(tx: Tx, caller: Caller, tenant_id: TenantId, new: Sequence[N
     standing = access.enter(tx, caller, tenant_id)
     may_create(tx, standing, Kind.CHANNEL, [n.group_id for n in new])
     made = [_channel(tx, caller, tenant_id, n) for n in new]
+    names.claim_channels(tx, tenant_id, made, chosen=[n.id for n in new if n.id])
     tx.add(*made)
     record(tx, caller, tenant_id, "channel.create", [c.id for c in made])
     return made
@@ -221,7 +222,10 @@ def update(
     entity = fetch(tx, caller, tenant_id, kind, entity_id, "update")
     if entity.status is not Status.ENABLED:
         raise NotFound
-    return _write(tx, caller, change(entity), "update")
+    changed = change(entity)
+    if isinstance(changed, Channel) and isinstance(entity, Channel) and changed.route != entity.route:
+        names.claim_channels(tx, tenant_id, [changed], chosen=[])
+    return _write(tx, caller, changed, "update")
 
 
 def _write(tx: Tx, caller: Caller, entity: Entity, verb: str) -> Entity:

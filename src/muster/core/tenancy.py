@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from muster.core import access, events
+from muster.core import access, events, names
 from muster.core.access import Caller, record, require_scope
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
 from muster.core.model import (
@@ -288,8 +288,12 @@ class NewTenant:
 
 
 def create_tenant(tx: Tx, caller: Caller, new: NewTenant) -> Tenant:
-    """Create a tenant; its creator holds the role `admin`. Conflict when the id or alias is taken."""
+    """Create a tenant; its creator holds the role `admin`. Conflict when the id or alias is taken.
+
+    Malformed for an id that no topic can hold.
+    """
     require_scope(caller, Kind.TENANT, "create")
+    names.check_tenant_id(new.id or "")
     tenant = Tenant(
         id=new.id or TenantId(tx.new_id()),
         name=new.name,
@@ -302,6 +306,7 @@ def create_tenant(tx: Tx, caller: Caller, new: NewTenant) -> Tenant:
         created_by=caller.id,
         created_at=tx.now,
     )
+    names.claim_tenant(tx, tenant)
     _add_tenant(tx, tenant, caller.id)
     record(tx, caller, tenant.id, "tenant.create", [tenant.id])
     return tenant
@@ -352,6 +357,8 @@ def update_tenant(tx: Tx, caller: Caller, tenant_id: TenantId, change: Callable[
         updated_at=tx.now,
         updated_by=caller.id,
     )
+    if changed.alias != standing.tenant.alias:
+        names.claim_tenant(tx, changed)
     tx.change(changed)
     record(tx, caller, tenant_id, "tenant.update", [tenant_id])
     return changed
