@@ -1,6 +1,7 @@
 """One database for all tests of the room, each with names of its own; the journeys use PostgreSQL too."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from muster.store.engine import open_store
 from tests.conftest import TestClock
 from tests.dialects.mainflux.house import Door, House
 
-NewHouse = Callable[..., House]
+NewHouse = Callable[..., Awaitable[House]]
 MINUTES = 120_000_000
 """In microseconds; whoever was slowed down by one test is not in the next."""
 
@@ -44,7 +45,7 @@ def open_door(
 @pytest.fixture(scope="session")
 def plain_door(open_door: Callable[..., Door], tmp_path_factory: pytest.TempPathFactory) -> Door:
     """Give the door as it is without any setting."""
-    return open_door(tmp_path_factory.mktemp("plain"))
+    return asyncio.run(open_door(tmp_path_factory.mktemp("plain")).open())
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def house(plain_door: Door, clock: TestClock) -> House:
 def new_house(open_door: Callable[..., Door], tmp_path: Path) -> NewHouse:
     """Give a function that builds a house behind a door of its own, with these variables set."""
 
-    def build(**environ: str) -> House:
-        return House(open_door(tmp_path, **environ))
+    async def build(**environ: str) -> House:
+        return House(await open_door(tmp_path, **environ).open())
 
     return build

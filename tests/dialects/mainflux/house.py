@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from muster.assembly.doors import app_of
 from muster.assembly.parts import Parts
+from muster.assembly.signing import OwnCa
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
@@ -35,6 +36,8 @@ _MARK = re.compile(r"(~|%7E)\d+")
 _MASKS = (
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "token"),
     (re.compile(r"mk_[\w-]+"), "secret"),
+    (re.compile(r"(-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----\\n)+"), "pem"),
+    (re.compile(r"\b[0-9a-f]{32,40}\b"), "serial"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "id"),
     (re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z"), "time"),
 )
@@ -58,14 +61,21 @@ class Door:
             tokens=Tokens(self.keyring),
             passwords=PasswordPool(),
             store=self.store,
+            pki=OwnCa(self.store, self.clock, configuration.settings.base_url),
             clock=self.clock,
             registry=CollectorRegistry(),
             log=json_logger(),
         )
         self.app = app_of(self.parts)
 
+    async def open(self) -> "Door":
+        """Have a CA."""
+        await self.parts.pki.load()
+        return self
+
     def close(self) -> None:
         self.parts.passwords.close()
+        self.parts.pki.close()
 
 
 class House:

@@ -113,6 +113,7 @@ async def test_the_document_of_the_door_is_valid(house: House):
 
 
 NOBODY = {
+    "certs": 401,
     "users": 403,
     "keys": 403,
     "groups": 403,

@@ -105,7 +105,7 @@ async def test_a_layout_of_things_makes_calls_without_header_ours(new_house: New
         """
     )
     email = "configured@email.com"
-    house = new_house(MF_PROVISION_USER=email, MF_PROVISION_PASSWORD=PASSWORD)
+    house = await new_house(MF_PROVISION_USER=email, MF_PROVISION_PASSWORD=PASSWORD)
     assert (
         201 == (await house.call("POST", "/users", json={"email": email, "password": PASSWORD})).status_code
     )

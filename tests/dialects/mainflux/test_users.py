@@ -60,7 +60,7 @@ async def test_a_wrong_registration_changes_nothing(house: House, body: dict, st
 
 async def test_without_self_registration_only_an_admin_makes_users(new_house: NewHouse):
     """In this service nobody means 403, not 401 (spec B.0)."""
-    house = new_house(MUSTER_SELF_REGISTER="false")
+    house = await new_house(MUSTER_SELF_REGISTER="false")
     answer = await house.call("POST", "/users", json={"email": "a@b.c", "password": PASSWORD})
     assert 403 == answer.status_code
 
@@ -156,16 +156,15 @@ async def test_a_password_is_changed_by_who_knows_it(house: House, body: dict, s
 async def test_a_reset_that_cannot_be_mailed_is_not_promised(house: House):
     """Nobody is told that an email is on its way when none can be."""
     await house.user()
-    body = {"email": house.email()}
-    path, referer = "/password/reset-request", {"Referer": "https://ui.example.com/reset"}
-    await house.seen("requestPasswordReset", 503, "POST", path, json=body, headers=referer, port=8180)
-    assert 400 == (await house.call("POST", path, json=body, port=8180)).status_code
+    body, path = {"email": house.email()}, "/password/reset-request"
+    await house.seen("requestPasswordReset", 503, "POST", path, json=body, port=8180)
+    assert 400 == (await house.call("POST", path, json={"email": "john"}, port=8180)).status_code
 
 
 async def recovery(house: House, name: str = "john", **changes: object) -> str:
     """Make the token that an email would carry."""
     token = await house.login(name)
-    return house.parts.tokens.mint({**claims(token), "type": 1, **changes})
+    return house.parts.tokens.mint({**claims(token), "type": 2, **changes})
 
 
 async def test_a_recovery_token_sets_a_password_once(house: House):
@@ -181,9 +180,9 @@ async def test_a_recovery_token_sets_a_password_once(house: House):
     assert await house.login("john", "another password")
 
 
-@pytest.mark.parametrize("changes", [{"type": 0}, {"type": 2}, {"iss": "supermq.auth"}])
+@pytest.mark.parametrize("changes", [{"type": 0}, {"type": 1}, {"iss": "supermq.auth", "type": 1}])
 async def test_tokens_of_another_kind_recover_nothing(house: House, changes: dict):
-    """Not a login, not a key, not the other dialect's token of the same number."""
+    """Not a login, not what refreshes one in the other dialect."""
     await house.user()
     token = await recovery(house, **changes)
     body = {"token": token, "password": "another password", "confirm_password": "another password"}

@@ -142,7 +142,7 @@ def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
 # --- the operator's side -------------------------------------------------------------------------------
 
 
-def _draft(data: NewConfigIn) -> NewConfig:
+def _draft(data: NewConfigIn, options: Options) -> NewConfig:
     if not data.external_id or not data.external_key:
         raise Malformed("missing external id or key")
     if max(len(data.external_id.encode()), len(data.external_key.encode())) > MAX_EXTERNAL:
@@ -153,7 +153,7 @@ def _draft(data: NewConfigIn) -> NewConfig:
         channels=data.channels or (),
         device_id=data.thing_id or None,
         name=data.name or "",
-        content=data.content or "",
+        content=options.content(data.content),
         client_cert=data.client_cert or "",
         client_key=Secret(data.client_key) if data.client_key else None,
         ca_cert=data.ca_cert or "",
@@ -174,12 +174,18 @@ def _created(made: BootstrapConfig) -> Reply:
 
 
 @post("/things/configs", operation_id="createConfig", status_code=201, opt={"errors": (NotFound,)})
-async def create_config(request: AnyRequest, data: NewConfigIn, desk: Desk) -> Rendered[None]:
+async def create_config(
+    request: AnyRequest, data: NewConfigIn, desk: Desk, options: Options
+) -> Rendered[None]:
     """Prepare the first fetch of a thing."""
-    return await desk.run(request, _create, _draft(data), reply=_created)
+    return await desk.run(request, _create, _draft(data, options), reply=_created)
 
 
-_FILTERS = (*queries.PAGE, "state", "external_id", "mainflux_id", "mainflux_key", "name")
+_FILTERS = {
+    **queries.PAGE,
+    "state": {"type": "integer", "enum": [0, 1]},
+    **dict.fromkeys(("external_id", "mainflux_id", "mainflux_key", "name")),
+}
 
 
 def _filters(request: AnyRequest) -> list[Condition]:
@@ -239,9 +245,11 @@ def _update(tx: Tx, caller: Caller, thing: str, change: ConfigChange) -> Bootstr
 
 
 @put("/things/configs/{thing:str}", operation_id="updateConfig")
-async def update_config(request: AnyRequest, thing: str, data: Update, desk: Desk) -> Rendered[None]:
+async def update_config(
+    request: AnyRequest, thing: str, data: Update, desk: Desk, options: Options
+) -> Rendered[None]:
     """Put name and content in place of the old ones."""
-    change = ConfigChange(name=data.name or "", content=data.content or "")
+    change = ConfigChange(name=data.name or "", content=options.content(data.content))
     return await desk.run(request, _update, thing, change, reply=lambda _: wire.empty())
 
 

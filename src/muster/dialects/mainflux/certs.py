@@ -11,14 +11,13 @@ from muster.core.layout import KeyType
 from muster.core.model import Device
 from muster.core.pki import Receipt
 from muster.core.ports import Page, Signer, Tx, Window
-from muster.dialects.mainflux import wire
+from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
 from muster.dialects.mainflux.places import home, tenant_of
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.issuing import issuing
-from muster.web.wire import Rules, rfc3339, seconds, window
+from muster.web.wire import rfc3339, seconds, window
 
-_RULES = Rules(zero_is_default=True)
 _END = "-----END CERTIFICATE-----\n"
 
 
@@ -161,10 +160,10 @@ def _listed(tx: Tx, caller: Caller, thing: str, part: Window) -> Page[Certificat
     return pki.of_device(tx, caller, tenant_of(tx, caller, Device, thing), thing, window=part)
 
 
-@get("/certs/{thing:str}", operation_id="listCerts", status_code=201, opt={"query": ("offset", "limit")})
+@get("/certs/{thing:str}", operation_id="listCerts", status_code=201, opt={"query": queries.PAGE})
 async def list_certs(request: AnyRequest, thing: str, desk: Desk) -> Rendered[CertificatePage]:
     """List a thing's certificates. The status is upstream's."""
-    part = window(request, _RULES)
+    part = window(request, queries.LIST)
 
     def shown(page: Page[Certificate]) -> Reply:
         certs = [

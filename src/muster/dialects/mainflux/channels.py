@@ -16,11 +16,11 @@ from muster.dialects.mainflux.queries import Asked
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 
 
-def _draft(data: wire.NewChannel) -> registry.NewChannel:
+def _draft(data: wire.NewChannel, options: Options) -> registry.NewChannel:
     if data.id is not None and (not data.id.strip() or len(data.id) > 256 or "/" in data.id):
         raise Malformed("invalid id format provided")
     name = registry.check_name(data.name or "")
-    return registry.NewChannel(id=data.id, name=name, metadata=data.metadata or {})
+    return registry.NewChannel(id=data.id, name=name, metadata=options.metadata(data.metadata))
 
 
 def _create(tx: Tx, caller: Caller, new: list[registry.NewChannel]) -> list[Channel]:
@@ -33,9 +33,11 @@ def _created(made: list[Channel]) -> Reply:
 
 
 @post("/channels", operation_id="createChannel", status_code=201)
-async def create_channel(request: AnyRequest, data: wire.NewChannel, desk: Desk) -> Rendered[None]:
+async def create_channel(
+    request: AnyRequest, data: wire.NewChannel, desk: Desk, options: Options
+) -> Rendered[None]:
     """Create a channel."""
-    return await desk.run(request, _create, [_draft(data)], reply=_created)
+    return await desk.run(request, _create, [_draft(data, options)], reply=_created)
 
 
 @post("/channels/bulk", operation_id="createChannels", status_code=201)
@@ -51,7 +53,7 @@ async def create_channels(
     def made(channels: list[Channel]) -> Reply:
         return Reply(status=201, body=wire.Channels(channels=[wire.channel(c) for c in channels]))
 
-    return await desk.run(request, _create, [_draft(each) for each in data], reply=made)
+    return await desk.run(request, _create, [_draft(each, options) for each in data], reply=made)
 
 
 # --- lists ---------------------------------------------------------------------------------------------
@@ -112,10 +114,10 @@ def _update(tx: Tx, caller: Caller, channel: str, name: str, metadata: wire.Meta
 
 @put("/channels/{channel:str}", operation_id="updateChannel")
 async def update_channel(
-    request: AnyRequest, channel: str, data: wire.Replacement, desk: Desk
+    request: AnyRequest, channel: str, data: wire.Replacement, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Put name and metadata in place of the old ones."""
-    args = (channel, registry.check_name(data.name or ""), data.metadata or {})
+    args = (channel, registry.check_name(data.name or ""), options.metadata(data.metadata))
     return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
 
 

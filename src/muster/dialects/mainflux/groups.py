@@ -14,6 +14,7 @@ from muster.core.model import Channel, Device, Group, GroupId, Kind, TenantId
 from muster.core.ports import Is, Order, Page, Tx, Window
 from muster.core.roles import Target
 from muster.dialects.mainflux import queries, wire
+from muster.dialects.mainflux.options import Options
 from muster.dialects.mainflux.places import home, tenant_of
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import flag, number, raw, rfc3339, window
@@ -107,13 +108,13 @@ def _create(tx: Tx, caller: Caller, new: NewGroup) -> Node:
 
 
 @post("/groups", operation_id="createGroup", status_code=201)
-async def create_group(request: AnyRequest, data: GroupIn, desk: Desk) -> Rendered[None]:
+async def create_group(request: AnyRequest, data: GroupIn, desk: Desk, options: Options) -> Rendered[None]:
     """Create a group, under another one or not."""
     new = NewGroup(
         name=_name(data.name),
         description=data.description or "",
         parent_id=GroupId(data.parent_id) if data.parent_id else None,
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
     )
 
     def made(node: Node) -> Reply:
@@ -126,7 +127,10 @@ def _page(nodes: list[GroupOut], total: int, part: Window) -> Reply:
     return Reply(body=GroupPage(total=total, offset=part.offset, limit=part.limit or 0, groups=nodes))
 
 
-@get("/groups", operation_id="listGroups", opt={"query": (*queries.PAGE, "name", "metadata")})
+_QUERY = {**queries.PAGE, "name": None, "metadata": queries.DOCUMENT}
+
+
+@get("/groups", operation_id="listGroups", opt={"query": _QUERY})
 async def list_groups(request: AnyRequest, desk: Desk) -> Rendered[GroupPage]:
     """List the caller's groups."""
     part, conditions = window(request, queries.LIST), queries.filters(request)
@@ -150,17 +154,20 @@ async def get_group(request: AnyRequest, group: str, desk: Desk) -> Rendered[Gro
     return await desk.read(request, _get, group, reply=lambda node: Reply(body=_group(node)))
 
 
-def _update(tx: Tx, caller: Caller, group: str, name: str, data: GroupIn) -> Node:
+def _update(tx: Tx, caller: Caller, group: str, name: str, description: str, metadata: wire.Metadata) -> Node:
     def change(found: Group) -> Group:
-        return replace(found, name=name, description=data.description or "", metadata=data.metadata or {})
+        return replace(found, name=name, description=description, metadata=metadata)
 
     return groups.update_group(tx, caller, tenant_of(tx, caller, Group, group), group, change)
 
 
 @put("/groups/{group:str}", operation_id="updateGroup")
-async def update_group(request: AnyRequest, group: str, data: GroupIn, desk: Desk) -> Rendered[None]:
+async def update_group(
+    request: AnyRequest, group: str, data: GroupIn, desk: Desk, options: Options
+) -> Rendered[None]:
     """Put name, description and metadata in place of the old ones."""
-    return await desk.run(request, _update, group, _name(data.name), data, reply=lambda _: wire.empty())
+    args = (group, _name(data.name), data.description or "", options.metadata(data.metadata))
+    return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
 
 
 def _delete(tx: Tx, caller: Caller, group: str) -> None:
@@ -201,7 +208,7 @@ async def _relatives(request: AnyRequest, group: str, desk: Desk, *, goes_up: bo
     return await desk.read(request, found, reply=answer)
 
 
-_RELATIVES = {"query": (*queries.PAGE, "level", "tree")}
+_RELATIVES = {"query": {**queries.PAGE, "level": queries.COUNT, "tree": queries.FLAG}}
 
 
 @get("/groups/{group:str}/children", operation_id="listChildrenOfGroup", opt=_RELATIVES)
@@ -297,7 +304,10 @@ def _listed(tx: Tx, caller: Caller, group: str, kind: str, part: Window) -> Memb
     return MemberPage(total=total, offset=part.offset, limit=part.limit or 0, type=kind, members=ids)
 
 
-@get("/groups/{group:str}/members", operation_id="listMembersOfGroup", opt={"query": (*queries.PAGE, "type")})
+_MEMBERS = {"query": {**queries.PAGE, "type": {"type": "string", "enum": [*HELD, "users"]}}}
+
+
+@get("/groups/{group:str}/members", operation_id="listMembersOfGroup", opt=_MEMBERS)
 async def list_members(request: AnyRequest, group: str, desk: Desk) -> Rendered[MemberPage]:
     """List the things of a group, or its channels or users."""
     kind, part = raw(request, "type") or "things", window(request, queries.LIST)

@@ -4,11 +4,15 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from muster.core.access import Evidence
+from muster.core.errors import Malformed
 from muster.core.layout import Layout
-from muster.core.model import TenantId
+from muster.core.model import Json, TenantId
 from muster.core.ports import Pki
 from muster.core.throttle import Throttle
+from muster.web.mail import Mail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,8 @@ class Options:
     provisioner: Callable[[], Awaitable[Evidence | None]]
     """Who calls `/mapping` when the request does not say: the configured key or user (spec C.3)."""
     throttle: Throttle
+    recoveries: Throttle
+    """How often a recovery of a password may be asked for, per email and per source."""
     domain_id: TenantId | None = None
     """The tenant where `/mapping` makes things; None: the caller's own."""
     self_register: bool = True
@@ -31,12 +37,33 @@ class Options:
     """Seals a reply of the secure bootstrap (spec A.9); None: no key is configured, the route is closed."""
     bootstrap_open: Callable[[str], str] | None = None
     """Opens the key of a secure bootstrap request; raises Forbidden for what it cannot open."""
-    max_bulk: int = 10_000
+    max_bulk: int = 100_000
+    """The most entities, or connections, of one request."""
     has_mapping: bool = False
     """Whether a `/mapping` without Authorization speaks this dialect: its layout or settings do."""
     version: str = "0"
     """What `/version` says."""
-    send_recovery: Callable[[str, str, str], Awaitable[None]] | None = None
-    """Sends an email address a recovery token, with the page the request came from; None: nobody can."""
     pki: Pki | None = None
     """Signs certificates; None: there are none."""
+    max_metadata: int = 64 * 1024
+    """Bytes of one entity's metadata as JSON."""
+    max_content: int = 2 * 1024 * 1024
+    """Bytes of the content of a bootstrap configuration."""
+    recovery_lifetime: int = 3600
+    """Seconds a recovery token is good for."""
+    public_url: str = ""
+    """Where users reach the API, for links."""
+    send_mail: Callable[[Mail], Awaitable[None]] | None = None
+    """Delivers a mail, or raises Unavailable; None: no mail server is configured."""
+
+    def metadata(self, given: dict[str, Json] | None) -> dict[str, Json]:
+        """Give the metadata, empty if absent. Malformed when it is too large."""
+        if given and len(msgspec.json.encode(given)) > self.max_metadata:
+            raise Malformed(f"metadata takes more than {self.max_metadata} bytes")
+        return given or {}
+
+    def content(self, given: str | None) -> str:
+        """Give the content of a bootstrap configuration, empty if absent. Malformed when it is too large."""
+        if given and len(given.encode()) > self.max_content:
+            raise Malformed(f"content takes more than {self.max_content} bytes")
+        return given or ""

@@ -1,6 +1,6 @@
 """Lists: which filters, order and window a Mainflux request asks for (spec B.0)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,10 +14,19 @@ from muster.web.wire import Rules, document, flag, raw, text, window
 LIST = Rules(zero_is_default=True)
 RELATIONS = Rules()
 """Lists of what is connected refuse a limit of 0."""
-PAGE = ("offset", "limit")
-LISTED = (*PAGE, "name", "metadata", "order", "dir")
+Schemas = Mapping[str, Any]
+"""Of query parameters, by name, for the OpenAPI document; None: a text, or one that the document knows."""
+COUNT = {"type": "integer", "minimum": 0}
+FLAG = {"type": "boolean"}
+DOCUMENT = {"type": "string", "contentMediaType": "application/json"}
+PAGE: Schemas = {"offset": None, "limit": {**COUNT, "maximum": 100, "default": 10}}
+_SORTED: Schemas = {
+    "order": {"type": "string", "enum": ["name", "id"]},
+    "dir": {"type": "string", "enum": ["asc", "desc"]},
+}
+LISTED: Schemas = {**PAGE, "name": None, "metadata": DOCUMENT, **_SORTED}
 """The query parameters of the lists of things and channels."""
-RELATED = (*LISTED, "connected", "disconnected")
+RELATED: Schemas = {**LISTED, "limit": None, "connected": FLAG, "disconnected": FLAG}
 ORDERS = ("name", "id")
 
 

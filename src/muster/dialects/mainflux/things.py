@@ -25,14 +25,14 @@ POLICIES = {"read": "read", "write": "update", "delete": "delete"}
 """What a thing can be shared for, and the action that is in the core."""
 
 
-def _draft(data: wire.NewThing) -> registry.NewDevice:
+def _draft(data: wire.NewThing, options: Options) -> registry.NewDevice:
     if data.id and not UUID.fullmatch(data.id):
         raise Malformed("invalid id format provided")
     return registry.NewDevice(
         id=data.id or None,
         name=registry.check_name(data.name or ""),
         secret=_key(data.key) if data.key else None,
-        metadata=data.metadata or {},
+        metadata=options.metadata(data.metadata),
     )
 
 
@@ -52,9 +52,11 @@ def _created(made: list[Device]) -> Reply:
 
 
 @post("/things", operation_id="createThing", status_code=201)
-async def create_thing(request: AnyRequest, data: wire.NewThing, desk: Desk) -> Rendered[None]:
+async def create_thing(
+    request: AnyRequest, data: wire.NewThing, desk: Desk, options: Options
+) -> Rendered[None]:
     """Create a thing; a key is made unless one is given."""
-    return await desk.run(request, _create, [_draft(data)], reply=_created)
+    return await desk.run(request, _create, [_draft(data, options)], reply=_created)
 
 
 @post("/things/bulk", operation_id="createThings", status_code=201)
@@ -70,7 +72,7 @@ async def create_things(
     def made(devices: list[Device]) -> Reply:
         return Reply(status=201, body=wire.Things(things=[wire.thing(d) for d in devices]))
 
-    return await desk.run(request, _create, [_draft(each) for each in data], reply=made)
+    return await desk.run(request, _create, [_draft(each, options) for each in data], reply=made)
 
 
 # --- lists ---------------------------------------------------------------------------------------------
@@ -150,9 +152,11 @@ def _update(tx: Tx, caller: Caller, thing: str, name: str, metadata: wire.Metada
 
 
 @put("/things/{thing:str}", operation_id="updateThing")
-async def update_thing(request: AnyRequest, thing: str, data: wire.Replacement, desk: Desk) -> Rendered[None]:
+async def update_thing(
+    request: AnyRequest, thing: str, data: wire.Replacement, desk: Desk, options: Options
+) -> Rendered[None]:
     """Put name and metadata in place of the old ones."""
-    args = (thing, registry.check_name(data.name or ""), data.metadata or {})
+    args = (thing, registry.check_name(data.name or ""), options.metadata(data.metadata))
     return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
 
 

@@ -1,24 +1,27 @@
 """Users, their tokens and passwords (spec B.1)."""
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from litestar import get, patch, post, put
 
 from muster.core import tenancy
-from muster.core.access import Caller, UserToken, authenticate
-from muster.core.errors import Malformed, NotFound, Unauthenticated, Unavailable
+from muster.core.access import Caller, authenticate
+from muster.core.errors import Malformed, NotFound, TooMany, Unauthenticated, Unavailable
 from muster.core.model import Status, User
 from muster.core.ports import Condition, Contains, Has, Order, Page, Tx, Window
 from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.mail import Mail
 from muster.web.wire import document, text, window
 
 ISSUER = "mainflux.auth"
-LOGIN, RECOVERY = 0, 1
-RECOVERY_SECONDS = 5 * 60
+LOGIN, RECOVERY = 0, 2
+"""Upstream's recovery is 1, which is a refresh token in the other dialect; both doors take a 2."""
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 
 
@@ -43,7 +46,7 @@ async def create_user(
     """Create a user: anyone where self-registration is on, admins always."""
     email, plain = _email(data.email), _password(data.password, options)
     verifier = await desk.passwords.hash(plain)
-    draft = tenancy.NewUser(email=email, password=verifier, metadata=data.metadata or {})
+    draft = tenancy.NewUser(email=email, password=verifier, metadata=options.metadata(data.metadata))
     free = options.self_register
     if auth.has_token(request):
         return await desk.run(request, tenancy.create_user, draft, self_register=free, reply=_created)
@@ -114,18 +117,48 @@ async def request_reset(
     request: AnyRequest, data: wire.Email, desk: Desk, options: Options
 ) -> Rendered[wire.Message]:
     """Send a recovery token to the email of a user; the answer does not tell whether there is one."""
-    email, referer = _email(data.email), request.headers.get("referer", "")
-    if not referer:
-        raise Malformed("missing host")
-    if options.send_recovery is None:
+    email, source = _email(data.email), ("recovery", _source(request))
+    if options.send_mail is None:
         raise Unavailable("this installation sends no email: ask its administrator for a new password")
-    key = ("recovery", email, _source(request))
-    options.throttle.check(key, desk.clock())
-    options.throttle.failed(key, desk.clock())
-    user = await desk.store.read(tenancy.find_login, email)
-    if user is not None and user.status is Status.ENABLED and user.email == email:
-        await options.send_recovery(email, mint(desk, user, RECOVERY, RECOVERY_SECONDS), referer)
+    options.recoveries.check(source, desk.clock())
+    options.recoveries.failed(source, desk.clock())
+    # Not awaited: how long it takes would tell whether the email is known.
+    task = asyncio.create_task(_send_recovery(email, options.send_mail, desk, options))
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
     return desk.answer(Reply(status=201, body=wire.Message(msg="Email with reset link is sent")))
+
+
+_under_way: set[asyncio.Task[None]] = set()
+"""Keeps the deliveries alive until they are done."""
+_MAIL = """\
+Somebody, hopefully you, asked for a new password for {email}.
+
+To set one, send within {minutes} minutes
+  PUT {where}/password/reset
+with the JSON body
+  {{"token": "{token}", "password": "…", "confirm_password": "…"}}
+
+If it was not you, do nothing: the password stays as it is.
+"""
+
+
+async def _send_recovery(
+    email: str, send: Callable[[Mail], Awaitable[None]], desk: Desk, options: Options
+) -> None:
+    key = ("recovery", email)
+    try:
+        options.recoveries.check(key, desk.clock())
+        user = await desk.store.read(tenancy.find_recoverable, email)
+        if user is None:
+            return
+        options.recoveries.failed(key, desk.clock())
+        token = mint(desk, user, RECOVERY, options.recovery_lifetime)
+        minutes = options.recovery_lifetime // 60
+        text = _MAIL.format(email=email, minutes=minutes, where=options.public_url, token=token)
+        await send(Mail(to=email, subject="A new password", text=text))
+    except (TooMany, Unavailable):
+        return  # whoever asked may ask again; telling would tell that the email is known
 
 
 @put("/password/reset", operation_id="resetPassword", status_code=201, opt={"public": True})
@@ -133,7 +166,8 @@ async def reset_password(
     request: AnyRequest, data: wire.Reset, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Set a new password with a recovery token, which is good for one use."""
-    known = _recovery(data.token, desk)
+    claims = desk.tokens.verify(data.token or "", desk.clock() // 1_000_000)
+    known = auth.of_claims(claims, frozenset({RECOVERY}))
     plain = _password(data.password, options)
     if plain != data.confirm_password:
         raise Malformed("passwords do not match")
@@ -146,14 +180,6 @@ async def reset_password(
         new=fresh,
         reply=lambda _: wire.empty(201),
     )
-
-
-def _recovery(token: str | None, desk: Desk) -> UserToken:
-    claims = desk.tokens.verify(token or "", desk.clock() // 1_000_000)
-    # The other dialect's tokens of this number are of another kind.
-    if claims.get("iss") != ISSUER:
-        raise Unauthenticated
-    return auth.of_claims(claims, frozenset({RECOVERY}))
 
 
 # --- reading and change --------------------------------------------------------------------------------
@@ -188,7 +214,10 @@ def _listed(tx: Tx, caller: Caller, conditions: list[Condition], part: Window) -
     return Page(own, 1 if not conditions else 0)
 
 
-@get("/users", operation_id="listUsers", opt={"query": (*queries.PAGE, "email", "metadata")})
+_QUERY = {**queries.PAGE, "email": None, "metadata": queries.DOCUMENT}
+
+
+@get("/users", operation_id="listUsers", opt={"query": _QUERY})
 async def list_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]:
     """List users to admins; to others themselves alone."""
     part = window(request, queries.LIST)
@@ -211,9 +240,11 @@ def _changed(tx: Tx, caller: Caller, metadata: wire.Metadata) -> User:
 
 # Upstream's Python SDK sends this body without a content type.
 @put("/users", operation_id="updateUser", opt={"content_type": "any"})
-async def update_user(request: AnyRequest, data: wire.UserChange, desk: Desk) -> Rendered[None]:
+async def update_user(
+    request: AnyRequest, data: wire.UserChange, desk: Desk, options: Options
+) -> Rendered[None]:
     """Replace the caller's metadata."""
-    return await desk.run(request, _changed, data.metadata or {}, reply=lambda _: wire.empty())
+    return await desk.run(request, _changed, options.metadata(data.metadata), reply=lambda _: wire.empty())
 
 
 HANDLERS = [
