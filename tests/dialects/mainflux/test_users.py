@@ -1,12 +1,16 @@
 """Users, tokens and passwords (spec B.1)."""
 
+import asyncio
 import base64
 import json
+import re
+from email import message_from_string
 
 import pytest
 
 from tests.dialects.mainflux.conftest import NewHouse
 from tests.dialects.mainflux.house import PASSWORD, House, unknown
+from tests.dialects.mainflux.mailbox import Mailbox
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +163,27 @@ async def test_a_reset_that_cannot_be_mailed_is_not_promised(house: House):
     body, path = {"email": house.email()}, "/password/reset-request"
     await house.seen("requestPasswordReset", 503, "POST", path, json=body, port=8180)
     assert 400 == (await house.call("POST", path, json={"email": "john"}, port=8180)).status_code
+
+
+async def test_a_lost_password_is_set_anew_by_mail(new_house: NewHouse):
+    """The token that is mailed works once; whether there is such a user only the mailbox knows."""
+    async with Mailbox() as mailbox:
+        house = await new_house(MUSTER_MAIL_URL=mailbox.url, MUSTER_MAIL_FROM="muster@example.com")
+        await house.user()
+        for email in (house.email("nobody"), house.email("john")):
+            asked = await house.call("POST", "/password/reset-request", json={"email": email}, port=8180)
+            said = (asked.status_code, asked.json())
+            assert (201, {"msg": "Email with reset link is sent"}) == said
+        mail = message_from_string(await asyncio.wait_for(mailbox.mails.get(), 20))
+        assert house.email("john") == mail["To"]
+        text = mail.get_payload(decode=True).decode()
+        found = re.search(r'"token": "([^"]+)"', text)
+        assert found is not None
+        body = {"token": found[1], "password": "another password", "confirm_password": "another password"}
+        assert 201 == (await house.call("PUT", "/password/reset", json=body)).status_code
+        assert 401 == (await house.call("PUT", "/password/reset", json=body)).status_code
+        assert await house.login("john", "another password")
+        assert mailbox.mails.empty()
 
 
 async def recovery(house: House, name: str = "john", **changes: object) -> str:
