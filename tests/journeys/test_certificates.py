@@ -1,9 +1,17 @@
 """A device's certificate, from /mapping to its revocation, with curl, openssl and mosquitto."""
 
+import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from muster.ca.authority import bundle, make_root
+from muster.ca.keys import key_pem
+from muster.core.model import Instant
 from tests.journeys.fleet import (
     Fleet,
     Operator,
@@ -13,6 +21,7 @@ from tests.journeys.fleet import (
     run,
     subscribed,
 )
+from tests.journeys.server import admin_token
 
 
 def publish(server: Fleet, topic: str, certificate: tuple[Path, Path], *more: str) -> int:
@@ -137,3 +146,34 @@ def test_resumption_does_not_bring_a_certificate_back(tmp_path: Path, version: s
         second = connect(*(["-sess_in", session] if session.exists() else []))
         assert "Reused" not in second
         assert "HTTP/1.1 403" in second
+
+
+def test_the_command_line_takes_care_of_cas_and_certificates(tmp_path: Path) -> None:
+    """Export, roll over, import, issue, list and revoke, as people and scripts do."""
+    with Fleet(tmp_path, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        server.trust()
+        operator = Operator(server)
+        device = operator.map()["clients"][0]["id"]
+        client = {"MUSTER_URL": server.url, "HOME": str(tmp_path)}
+
+        def muster(*words: str | Path, token: str = operator.token) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "muster", *words],
+                env={"PATH": os.environ["PATH"], **client, "MUSTER_TOKEN": token},
+                capture_output=True, text=True, check=False, timeout=20,
+            )  # fmt: skip
+            assert 0 == done.returncode, done.stderr
+            return done.stdout
+
+        admin, here = admin_token(server), ("-d", operator.domain)
+        assert server.ca.read_text() == muster("ca", "export")
+        before = json.loads(muster("ca", "show", "-o", "json", token=admin))["authorities"]
+        after = json.loads(muster("ca", "rollover", "-o", "json", token=admin))["authorities"]
+        assert len(before) + 1 == len(after)
+        root = make_root(Instant(time.time_ns() // 1000))
+        pair = files_of(tmp_path, "imported", bundle([root.certificate]), key_pem(root.key))
+        muster("ca", "import", *pair, token=admin)
+        assert "BEGIN CERTIFICATE" in muster("certs", "issue", device, *here, "--ttl", "720h")
+        assert 2 == json.loads(muster("certs", "list", *here, "-o", "json"))["total"]
+        assert "live_sessions" in muster("revoke", device, *here)
+        assert 0 == json.loads(muster("certs", "list", *here, "--revoked", "false", "-o", "json"))["total"]
