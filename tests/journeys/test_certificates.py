@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,59 @@ def test_the_command_line_takes_care_of_cas_and_certificates(tmp_path: Path) -> 
         assert 2 == json.loads(muster("certs", "list", *here, "-o", "json"))["total"]
         assert "live_sessions" in muster("revoke", device, *here)
         assert 0 == json.loads(muster("certs", "list", *here, "--revoked", "false", "-o", "json"))["total"]
+
+
+def test_several_workers_share_one_ca(tmp_path: Path, database_url: Callable[[str], str]) -> None:
+    """What one process issues, all verify; a rollover in one is noticed by the others."""
+    settings = {"MUSTER_DATABASE_URL": database_url("postgresql"), "MUSTER_WORKERS": "2"}
+    with Fleet(tmp_path, **settings, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        server.trust()
+        operator = Operator(server)
+        device = operator.map()["clients"][0]["id"]
+        with server.client(admin_token(server)) as http:
+            assert 201 == http.post("/certs/authorities/rollover").status_code
+        for name in ("a", "b", "c", "d"):
+            made = operator.ask("POST", f"/certs/issue/{device}", json={"ttl": "10h"}).json()
+            pair = files_of(tmp_path, name, made["certificate"], made["key"])
+            for _ in range(3):
+                answer = server.curl("--cert", pair[0], "--key", pair[1], path="/clients/bootstrap/gw-1")
+                assert 200 == body_and_status(answer)[1]
+
+
+def test_a_password_over_tls_is_as_good_as_without(tmp_path: Path) -> None:
+    """Id and secret at the TLS port; a wrong secret and another device's name are refused."""
+    with Fleet(tmp_path) as server:
+        server.trust()
+        operator = Operator(server)
+        made = operator.map()
+        device, secret = made["clients"][0]["id"], made["clients"][0]["credentials"]["secret"]
+        topic = f"channels/{made['channels'][0]['id']}/messages/x"
+        pair = files_of(tmp_path, "gw", made["client_cert"][device], made["client_key"][device])
+        common = ["mosquitto_pub", "-h", "localhost", "-p", str(server.mqtts), "--cafile", server.ca]
+        common += ["-q", "1", "-t", topic, "-m", "x"]
+        assert 0 == run(*common, "-u", device, "-P", secret).returncode
+        assert 0 != run(*common, "-u", device, "-P", "wrong").returncode
+        assert 0 != run(*common).returncode
+        assert 0 == run(*common, "--cert", pair[0], "--key", pair[1], "-u", device).returncode
+        assert 0 != run(*common, "--cert", pair[0], "--key", pair[1], "-u", "another").returncode
+
+
+def test_what_ends_soon_is_announced_once(tmp_path: Path) -> None:
+    """In the list, as a metric, and as one line of the log."""
+    with Fleet(tmp_path, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        operator = Operator(server)
+        device = operator.map()["clients"][0]["id"]
+        short = operator.ask("POST", f"/certs/issue/{device}", json={"ttl": "24h"}).json()
+        before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 172_800))
+        listed = operator.ask("GET", "/certs", params={"expires_before": before}).json()
+        assert [short["serial_number"]] == [each["serial_number"] for each in listed["certificates"]]
+        assert 400 == operator.ask("GET", "/certs", params={"expires_before": "soon"}).status_code
+        server.stop()
+        server.start()  # upkeep looks at the start, and every minute
+        deadline = time.monotonic() + 20
+        while short["serial_number"] not in server.output():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with server.client() as http:
+            assert "muster_certificates_expiring 1.0" in http.get("/metrics").text
+        assert 1 == server.output().count("certificate expires soon")
