@@ -37,6 +37,9 @@ COMMANDS: Final = {
     "channels": ("muster.cli.fleet:channels", "Channels: where devices meet."),
     "connect": ("muster.cli.connect:connect", "Connect clients to channels, by id or from a file."),
     "disconnect": ("muster.cli.connect:disconnect", "Disconnect clients from channels."),
+    "certs": ("muster.cli.certs:certs", "Certificates of clients: issue, list, renew, revoke."),
+    "revoke": ("muster.cli.certs:revoke", "Revoke a client's certificates; say what takes effect when."),
+    "ca": ("muster.cli.certs:ca", "The CAs that sign clients' certificates."),
     "groups": ("muster.cli.fleet:groups", "Groups: a tree that clients and channels hang on."),
     "provision": (
         "muster.cli.provision:provision",

@@ -1,9 +1,18 @@
 """A device's certificate, from /mapping to its revocation, with curl, openssl and mosquitto."""
 
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from muster.ca.authority import bundle, make_root
+from muster.ca.keys import key_pem
+from muster.core.model import Instant
 from tests.journeys.fleet import (
     Fleet,
     Operator,
@@ -13,6 +22,7 @@ from tests.journeys.fleet import (
     run,
     subscribed,
 )
+from tests.journeys.server import admin_token
 
 
 def publish(server: Fleet, topic: str, certificate: tuple[Path, Path], *more: str) -> int:
@@ -137,3 +147,90 @@ def test_resumption_does_not_bring_a_certificate_back(tmp_path: Path, version: s
         second = connect(*(["-sess_in", session] if session.exists() else []))
         assert "Reused" not in second
         assert "HTTP/1.1 403" in second
+
+
+def test_the_command_line_takes_care_of_cas_and_certificates(tmp_path: Path) -> None:
+    """Export, roll over, import, issue, list and revoke, as people and scripts do."""
+    with Fleet(tmp_path, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        server.trust()
+        operator = Operator(server)
+        device = operator.map()["clients"][0]["id"]
+        client = {"MUSTER_URL": server.url, "HOME": str(tmp_path)}
+
+        def muster(*words: str | Path, token: str = operator.token) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "muster", *words],
+                env={"PATH": os.environ["PATH"], **client, "MUSTER_TOKEN": token},
+                capture_output=True, text=True, check=False, timeout=20,
+            )  # fmt: skip
+            assert 0 == done.returncode, done.stderr
+            return done.stdout
+
+        admin, here = admin_token(server), ("-d", operator.domain)
+        assert server.ca.read_text() == muster("ca", "export")
+        before = json.loads(muster("ca", "show", "-o", "json", token=admin))["authorities"]
+        after = json.loads(muster("ca", "rollover", "-o", "json", token=admin))["authorities"]
+        assert len(before) + 1 == len(after)
+        root = make_root(Instant(time.time_ns() // 1000))
+        pair = files_of(tmp_path, "imported", bundle([root.certificate]), key_pem(root.key))
+        muster("ca", "import", *pair, token=admin)
+        assert "BEGIN CERTIFICATE" in muster("certs", "issue", device, *here, "--ttl", "720h")
+        assert 2 == json.loads(muster("certs", "list", *here, "-o", "json"))["total"]
+        assert "live_sessions" in muster("revoke", device, *here)
+        assert 0 == json.loads(muster("certs", "list", *here, "--revoked", "false", "-o", "json"))["total"]
+
+
+def test_several_workers_share_one_ca(tmp_path: Path, database_url: Callable[[str], str]) -> None:
+    """What one process issues, all verify; a rollover in one is noticed by the others."""
+    settings = {"MUSTER_DATABASE_URL": database_url("postgresql"), "MUSTER_WORKERS": "2"}
+    with Fleet(tmp_path, **settings, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        server.trust()
+        operator = Operator(server)
+        device = operator.map()["clients"][0]["id"]
+        with server.client(admin_token(server)) as http:
+            assert 201 == http.post("/certs/authorities/rollover").status_code
+        for name in ("a", "b", "c", "d"):
+            made = operator.ask("POST", f"/certs/issue/{device}", json={"ttl": "10h"}).json()
+            pair = files_of(tmp_path, name, made["certificate"], made["key"])
+            for _ in range(3):
+                answer = server.curl("--cert", pair[0], "--key", pair[1], path="/clients/bootstrap/gw-1")
+                assert 200 == body_and_status(answer)[1]
+
+
+def test_a_password_over_tls_is_as_good_as_without(tmp_path: Path) -> None:
+    """Id and secret at the TLS port; a wrong secret and another device's name are refused."""
+    with Fleet(tmp_path) as server:
+        server.trust()
+        operator = Operator(server)
+        made = operator.map()
+        device, secret = made["clients"][0]["id"], made["clients"][0]["credentials"]["secret"]
+        topic = f"channels/{made['channels'][0]['id']}/messages/x"
+        pair = files_of(tmp_path, "gw", made["client_cert"][device], made["client_key"][device])
+        common = ["mosquitto_pub", "-h", "localhost", "-p", str(server.mqtts), "--cafile", server.ca]
+        common += ["-q", "1", "-t", topic, "-m", "x"]
+        assert 0 == run(*common, "-u", device, "-P", secret).returncode
+        assert 0 != run(*common, "-u", device, "-P", "wrong").returncode
+        assert 0 != run(*common).returncode
+        assert 0 == run(*common, "--cert", pair[0], "--key", pair[1], "-u", device).returncode
+        assert 0 != run(*common, "--cert", pair[0], "--key", pair[1], "-u", "another").returncode
+
+
+def test_what_ends_soon_is_announced_once(tmp_path: Path) -> None:
+    """In the list, as a metric, and as one line of the log."""
+    with Fleet(tmp_path, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        operator = Operator(server)
+        device = operator.map()["clients"][0]["id"]
+        short = operator.ask("POST", f"/certs/issue/{device}", json={"ttl": "24h"}).json()
+        before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 172_800))
+        listed = operator.ask("GET", "/certs", params={"expires_before": before}).json()
+        assert [short["serial_number"]] == [each["serial_number"] for each in listed["certificates"]]
+        assert 400 == operator.ask("GET", "/certs", params={"expires_before": "soon"}).status_code
+        server.stop()
+        server.start()  # upkeep looks at the start, and every minute
+        deadline = time.monotonic() + 20
+        while short["serial_number"] not in server.output():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with server.client() as http:
+            assert "muster_certificates_expiring 1.0" in http.get("/metrics").text
+        assert 1 == server.output().count("certificate expires soon")

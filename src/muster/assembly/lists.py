@@ -36,12 +36,13 @@ class _Book:
         self._recent: dict[str, int] = {}
 
     def take(self, found: Iterable[Revocation]) -> int:
-        """Put entries in that are not there yet; say how many."""
+        """Put entries in that are not there yet; say how many. What is older than LATE comes but once."""
         before = self.count
         for each in found:
-            if each.id in self._recent:
-                continue
-            self._recent[each.id] = each.revoked_at
+            if each.revoked_at > self.latest - _LATE:
+                if each.id in self._recent:
+                    continue
+                self._recent[each.id] = each.revoked_at
             self.latest = max(self.latest, each.revoked_at)
             day = each.not_after // _DAY
             self._days[day] += crl_entry(Revoked(each.id, each.revoked_at, RevocationReason(each.reason)))
@@ -52,7 +53,7 @@ class _Book:
     def settle(self) -> None:
         """Forget which entries are there, but for those that may be read once more."""
         since = self.latest - _LATE
-        self._recent = {serial: at for serial, at in self._recent.items() if at >= since}
+        self._recent = {serial: at for serial, at in self._recent.items() if at > since}
 
     def drop_expired(self, now: Instant) -> None:
         for day in [day for day in self._days if (day + 1) * _DAY <= now]:
@@ -104,14 +105,13 @@ class Lists:
 
     async def _refresh(self, book: _Book, issuer_id: str) -> bool:
         if book.is_loaded:
-            since = Instant(max(book.latest - _LATE, 0))
+            since = Instant(book.latest - _LATE)
             taken = book.take(await self._store.read(validity.listed_since, issuer_id, since))
             book.settle()
             return taken > 0
-        after = ""
+        after, book.latest = "", self._clock()
         while page := await self._store.read(validity.listed, issuer_id, after=after, most=_PAGE):
             book.take(page)
-            book.settle()
             after = page[-1].id
         book.is_loaded = True
         return True
