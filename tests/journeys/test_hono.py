@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import re
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -242,7 +245,14 @@ def test_a_registered_device_speaks_with_its_password(station: Station):
     assert [("gw", None), ("sensor", "gw")] == [
         (m["headers"]["device_id"], m["headers"].get("via")) for m in found
     ]
-    assert "application/x-www-form-urlencoded" != found[1]["headers"]["content-type"]
+    printed = subprocess.run(
+        [sys.executable, "-m", "muster", "hono", "consume", tenant, "--rounds", "1",
+         "--url", station.server.url],
+        env={**os.environ, "MUSTER_TOKEN": station.token, "HOME": str(station.server.folder)},
+        capture_output=True, timeout=60, check=False, text=True,
+    )  # fmt: skip
+    assert printed.returncode == 0, printed.stderr
+    assert re.search(r"^event +sensor ", printed.stdout, re.MULTILINE), printed.stdout
 
     asyncio.run(_cut(station, tenant))
 
