@@ -57,7 +57,8 @@ class HonoAdapter:
         )
         self._parts = parts
         self._downstream = messages.plane.downstream
-        self.gate = Gate(parts.store, identifier_of(parts, throttle), messages.plane.downstream, adapter=MQTT)
+        identifier = identifier_of(parts, throttle)
+        self.gate = Gate(parts.store, identifier, self._downstream, adapter=MQTT, remembers=True)
         self.adapter = Adapter(
             ports=self.gate,
             rules=Rules(payload_size=settings.max_message_bytes),
