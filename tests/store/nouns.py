@@ -3,6 +3,7 @@
 from typing import Any
 
 from muster.core import certificates as c
+from muster.core import identity as i
 from muster.core import model as m
 
 T1, T2 = m.TenantId("t-one"), m.TenantId("t-two")
@@ -178,4 +179,37 @@ EVERY_NOUN: tuple[Any, ...] = (
         id="ca1", role="root", certificate="PEM", material=m.Secret("key"), not_after=AT, created_at=AT
     ),
     c.SigningIntent(id="i1", tenant_id=T1, device_id=m.DeviceId("d1"), key_digest=b"k" * 32, created_at=AT),
+    i.Credential(
+        tenant_id=T1,
+        type="hashed-password",
+        auth_id="sensor",
+        auth_key="sensor",
+        device_id=m.DeviceId("d1"),
+        is_enabled=False,
+        extensions={"client-id": "c"},
+        comment="first",
+        secrets=i.sealable([i.Proof(id="s1", verifier="v", not_after=AT)]),
+        place=3,
+        created_at=AT,
+    ),
+    i.CredentialSet(tenant_id=T1, device_id=m.DeviceId("d1"), revision=2),
+    i.TrustedCa(
+        tenant_id=T1,
+        id=i.CaId("ca"),
+        subject_dn="CN=ca",
+        subject_key="2.5.4.3=ca",
+        subject_der=b"name",
+        spki_der=b"key",
+        algorithm="EC",
+        not_before=AT,
+        not_after=m.Instant(AT + 1),
+        is_provisioning=True,
+        reissue=i.Reissue.NONE,
+        anchor_group="g",
+        created_at=AT,
+    ),
+    i.FirstContact(
+        tenant_id=T1, device_id=m.DeviceId("d1"), ca_id="ca", auth_id="CN=d", serial="7f", created_at=AT
+    ),
+    i.Denial(tenant_id=T1, key="x509-cert:k", name="CN=d", created_by="u1", created_at=AT),
 )

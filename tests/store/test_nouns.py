@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from muster.core import certificates, model
+from muster.core import certificates, identity, model
 from muster.core.ports import ANYWHERE
 from muster.store.engine import AnyStore
 from muster.store.nouns import SHAPES
@@ -36,6 +36,11 @@ def test_every_noun_of_the_core_is_stored():
         certificates.Revocation,
         certificates.AuthorityRecord,
         certificates.SigningIntent,
+        identity.Credential,
+        identity.CredentialSet,
+        identity.TrustedCa,
+        identity.FirstContact,
+        identity.Denial,
     }
     assert {*SHAPES} == nouns
     assert {type(noun) for noun in EVERY_NOUN} == nouns - {model.Event}

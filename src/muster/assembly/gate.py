@@ -178,7 +178,10 @@ class Gate:
         *,
         adapter: str,
         sessions: Sessions | None = None,
+        remembers: bool = False,
     ) -> None:
+        """Prepare. Only who hears of cuts may remember registrations between messages: see forget."""
+        self._remembers = remembers
         self._store = store
         self._identifier = identifier
         self._downstream = downstream
@@ -230,6 +233,8 @@ class Gate:
             await self._store.run(southbound.announce, message.tenant_id, message.device_id, gateway)
             found = await self._store.read(_register, *args, is_authenticated=message.is_authenticated)
             assert found is not None
+        if not self._remembers:
+            return found
         if len(self._registrations) >= Remembered.MOST:
             self._registrations.clear()
         self._registrations[key] = (found, time.monotonic() + REMEMBERED_SECONDS)

@@ -16,7 +16,7 @@ from muster.core.throttle import Throttle
 from muster.dialects.hono import door
 from muster.dialects.hono.logins import Logins
 from muster.dialects.hono.options import Options
-from muster.plane.adapter import http
+from muster.plane.adapter import consume, http
 from muster.plane.adapter.actions import Rules
 from muster.plane.adapter.server import Adapter, AdapterLimits
 from muster.web import app as web
@@ -42,7 +42,8 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
     if messages is not None:
         identifier = identifier_of(parts, throttle)
         gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP)
-        more = [http.routes(gate, parts.configuration.settings.max_message_bytes)]
+        most = parts.configuration.settings.max_message_bytes
+        more = [http.routes(gate, most), consume.routes(messages.plane.downstream)]
     return door.dialect(options, logins, more)
 
 
@@ -56,7 +57,8 @@ class HonoAdapter:
         )
         self._parts = parts
         self._downstream = messages.plane.downstream
-        self.gate = Gate(parts.store, identifier_of(parts, throttle), messages.plane.downstream, adapter=MQTT)
+        identifier = identifier_of(parts, throttle)
+        self.gate = Gate(parts.store, identifier, self._downstream, adapter=MQTT, remembers=True)
         self.adapter = Adapter(
             ports=self.gate,
             rules=Rules(payload_size=settings.max_message_bytes),

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core import access, events, tenancy, versions
+from muster.core import access, events, registry, tenancy, validity, versions
 from muster.core.access import Caller, record
 from muster.core.errors import Conflict, Malformed
-from muster.core.identity import Denial, TrustedCa
+from muster.core.identity import Denial, FirstContact, TrustedCa
 from muster.core.model import (
     BootstrapConfig,
     Channel,
@@ -135,14 +135,18 @@ def empty(tx: Tx, tenant_id: TenantId) -> None:
     if role_ids:
         tx.remove(Role, tenant_id, id=role_ids)
     tx.remove(ProvisionRecord, tenant_id)
+    validity.end_with_tenant(tx, tenant_id)
     tx.remove(Device, tenant_id)
     events.access_ended(tx, tenant_id, sorted({claim.device_id for claim in claims}))
     events.tenant_closed(tx, tenant_id)
 
 
 def delete_devices(tx: Tx, caller: Caller, tenant_id: TenantId) -> None:
-    """Delete all devices of a tenant; they may provision themselves again."""
+    """Delete all devices of a tenant. Those that provisioned themselves are denied to do so again."""
     standing = access.enter(tx, caller, tenant_id)
     standing.require("device_delete")
+    contacts = [contact.device_id for contact in tx.select(FirstContact, tenant_id)]
+    if contacts:
+        registry.deny_again(tx, caller, tenant_id, contacts)
     empty(tx, tenant_id)
     record(tx, caller, tenant_id, "tenant.empty", [tenant_id])

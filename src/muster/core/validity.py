@@ -66,6 +66,12 @@ def end_with_devices(tx: Tx, tenant_id: TenantId, device_ids: Sequence[DeviceId]
     end(tx, tx.select(Certificate, tenant_id, *left), CESSATION)
 
 
+def end_with_tenant(tx: Tx, tenant_id: TenantId) -> None:
+    """Revoke the certificates of all devices of a tenant: they are deleted together."""
+    left = (Is("revoked_at", 0), After("not_after", tx.now))
+    end(tx, tx.select(Certificate, tenant_id, *left), CESSATION)
+
+
 def by_serial(tx: Tx, serial: str) -> Certificate | None:
     """Give the record of a certificate, whatever the tenant."""
     return tx.get(Certificate, ANYWHERE, serial)

@@ -410,7 +410,7 @@ async def test_a_registered_device_logs_in_with_its_password(door_on_each: Door)
 
 
 async def test_the_operations_answer_over_http(door_on_each: Door):
-    """Tenant by id, alias and CA; credentials with a certificate: 201, then 200; registration (B.2 to B.4)."""
+    """Tenant by id, alias, CA; credentials with a certificate: 201, then 200; registration (B.2 to B.4)."""
     door = door_on_each
     here = await plant(door, tenant={"alias": f"x{uuid.uuid4().hex[:6]}", "defaults": {"ttl": 5}})
     name = (await door("GET", f"/v1/tenants/{here.tenant}")).json()

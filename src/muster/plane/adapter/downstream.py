@@ -1,7 +1,9 @@
 """From Hono's adapters into the broker: telemetry passes by, events stay, commands come back."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 from nats.aio.msg import Msg
@@ -18,12 +20,23 @@ _log = structlog.get_logger("muster.plane.adapter")
 
 EVENTS = "HONO_EVENTS"
 _WAIT = 3.0
+_PAUSE = 0.25
 _ROUTES = 100_000
 
 
 def token(tenant: str) -> str:
     """Write a tenant's id as one token of a subject: a dot is what separates tokens."""
     return tenant.replace("%", "%25").replace(".", "%2E")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A message as an application reads it; *number* counts events, 0 for what is not kept."""
+
+    kind: str
+    headers: Mapping[str, str]
+    payload: bytes
+    number: int = 0
 
 
 class Downstream:
@@ -71,6 +84,44 @@ class Downstream:
             await stream.publish(subject, payload, stream=EVENTS, headers=dict(headers))
         except (NatsError, TimeoutError) as error:
             raise Unavailable("the broker does not take events") from error
+
+    async def take(self, tenant: TenantId, *, after: int, limit: int, wait: float) -> list[Taken]:
+        """Give up to *limit* events after number *after*, and telemetry that passes meanwhile.
+
+        Waits *wait* seconds for the first. Unavailable while the broker is away.
+        """
+        if not self._link.is_up:
+            raise Unavailable("the broker is away")
+        passed: asyncio.Queue[Taken] = asyncio.Queue(limit)
+        client, name = self._link.client, token(tenant)
+
+        async def pass_on(message: Msg) -> None:
+            kind = message.subject.split(".")[1]
+            taken = Taken(
+                kind=kind, headers=message.headers or {}, payload=message.data, number=_number(message)
+            )
+            with contextlib.suppress(asyncio.QueueFull):
+                passed.put_nowait(taken)
+
+        try:
+            telemetry = await client.subscribe(f"hono.telemetry.{name}", cb=pass_on)
+            events = await client.jetstream(timeout=_WAIT).subscribe(
+                f"hono.event.{name}",
+                stream=EVENTS,
+                cb=pass_on,
+                ordered_consumer=True,
+                config=api.ConsumerConfig(
+                    deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1
+                ),
+            )
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("the broker does not give events") from error
+        try:
+            return await _gathered(passed, wait)
+        finally:
+            for each in (telemetry, events):
+                with contextlib.suppress(NatsError):
+                    await each.unsubscribe()
 
     async def _keep_events(self) -> None:
         stream = self._link.client.jetstream(timeout=_WAIT)
@@ -129,6 +180,21 @@ class Downstream:
         outcome = await deliver(command)
         if message.reply:
             await self._link.publish(message.reply, _OUTCOMES[outcome])
+
+
+async def _gathered(passed: asyncio.Queue[Taken], wait: float) -> list[Taken]:
+    """Give what there is: wait for the first, then as long as one follows the other closely."""
+    taken: list[Taken] = []
+    with contextlib.suppress(TimeoutError):
+        taken.append(await asyncio.wait_for(passed.get(), max(wait, _PAUSE)))
+        while len(taken) < passed.maxsize:
+            taken.append(await asyncio.wait_for(passed.get(), _PAUSE))
+    return taken
+
+
+def _number(message: Msg) -> int:
+    """Give the number of an event; 0 for a message that is not of a stream."""
+    return message.metadata.sequence.stream if message.reply.startswith("$JS.ACK.") else 0
 
 
 _OUTCOMES = {Delivery.ACCEPTED: b"accepted", Delivery.RELEASED: b"released", Delivery.REJECTED: b"rejected"}

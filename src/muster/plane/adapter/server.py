@@ -136,9 +136,11 @@ class Adapter:
     # --- for connections -----------------------------------------------------------------------------------
 
     def _enter(self, seat: Seat) -> asyncio.Protocol:
-        connection = _Connection(self, seat)
+        return _Connection(self, seat)
+
+    def came(self, connection: "_Connection") -> None:
+        # Not before the TLS handshake is done: a connection that never gets that far is the listener's.
         self._connections.add(connection)
-        return connection
 
     def let_in(self, connection: "_Connection", device: AdapterDevice | None) -> None:
         self._sessions += 1
@@ -222,6 +224,7 @@ class _Connection(Line):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._adapter.came(self)
         self._source = (transport.get_extra_info("peername") or ("",))[0]
         shown = client_tls(transport)
         peer = Peer(source=self._source)

@@ -1,0 +1,279 @@
+"""The story of Hono's device provisioning: an operator, a CA, devices nobody registered, over real TLS."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+
+from tests.ca.pki import openssl
+from tests.journeys.server import Server, admin_token, free_port
+
+NOTICE = "application/vnd.eclipse-hono-device-provisioning-notification"
+
+
+class Station:
+    """A running Muster with Hono's adapters open."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mqtt, self.mqtts, self.https = free_port(), free_port(), free_port()
+        self.server = Server(
+            folder,
+            MUSTER_ADAPTER_MQTT=f"127.0.0.1:{self.mqtt}",
+            MUSTER_ADAPTER_MQTTS=f"127.0.0.1:{self.mqtts}",
+            MUSTER_HTTPS=f"127.0.0.1:{self.https}",
+        )
+
+    def call(self, method: str, path: str, **request: Any) -> Any:
+        with self.server.client(self.token) as http:
+            return http.request(method, path, **request)
+
+    def open(self) -> None:
+        self.server.start()
+        self.token = admin_token(self.server)
+
+    def events(self, tenant: str, wanted: int, after: int = 0) -> list[dict[str, Any]]:
+        """Wait for so many messages of the tenant."""
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 20
+        while len(found) < wanted and time.monotonic() < deadline:
+            query = {"after": after, "wait": 2}
+            answer = self.call("GET", f"/v1/messages/{tenant}", params=query)
+            if answer.status_code == 503:  # the broker is still coming up
+                time.sleep(0.1)
+                continue
+            assert answer.status_code == 200, answer.text
+            found += answer.json()["messages"]
+            after = answer.json()["next"]
+        assert len(found) >= wanted, found
+        return found
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    opened = Station(tmp_path_factory.mktemp("hono"))
+    with_server = opened.server
+    try:
+        opened.open()
+        yield opened
+    finally:
+        with_server.__exit__(None, None, None)
+
+
+# --- a CA as operators have them ----------------------------------------------------------------------------
+
+
+class OpensslCa:
+    """Made by openssl, with device certificates of its own or of a sub-CA."""
+
+    def __init__(self, folder: Path, *, key: str, has_intermediate: bool) -> None:
+        self.folder, self.key = folder, key
+        folder.mkdir()
+        self.name = f"Plant {uuid.uuid4().hex[:8]}"
+        self._keys("ca")
+        extensions = ["-addext", "basicConstraints=critical,CA:TRUE"]
+        openssl(
+            "req", "-x509", "-new", "-key", folder / "ca.key", "-subj", f"/O=ACME/CN={self.name}",
+            "-days", 30, "-out", folder / "ca.pem",
+            *(extensions if not _has_default_extensions() else []),
+        )  # fmt: skip
+        self.signer = "ca"
+        if has_intermediate:
+            self._sign("line", f"/O=ACME/CN=Line {self.name}", "basicConstraints=critical,CA:TRUE")
+            self.signer = "line"
+
+    def _keys(self, name: str) -> None:
+        kind = ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"] if self.key == "EC" else ["RSA"]
+        openssl("genpkey", "-algorithm", *kind, "-out", self.folder / f"{name}.key")
+
+    def _sign(self, name: str, subject: str, extensions: str) -> None:
+        self._keys(name)
+        (self.folder / f"{name}.ext").write_text(extensions + "\n")
+        request = self.folder / f"{name}.csr"
+        openssl("req", "-new", "-key", self.folder / f"{name}.key", "-subj", subject, "-out", request)
+        signer = self.folder / self.signer
+        openssl(
+            "x509", "-req", "-in", request, "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key",
+            "-CAcreateserial", "-days", 20, "-extfile", self.folder / f"{name}.ext",
+            "-out", self.folder / f"{name}.pem",
+        )  # fmt: skip
+
+    def device(self, name: str) -> tuple[Path, Path]:
+        """Give certificate chain and key of a device."""
+        self._sign(name, f"/O=ACME/CN={name}", "extendedKeyUsage=clientAuth")
+        chain = self.folder / f"{name}.chain.pem"
+        parts = [f"{name}.pem", *(["line.pem"] if self.signer == "line" else [])]
+        chain.write_text("".join((self.folder / part).read_text() for part in parts))
+        return chain, self.folder / f"{name}.key"
+
+    @property
+    def member(self) -> dict[str, Any]:
+        pem = (self.folder / "ca.pem").read_text()
+        body = "".join(line for line in pem.splitlines() if "-----" not in line)
+        return {"cert": body, "auto-provisioning-enabled": True}
+
+
+def _has_default_extensions() -> bool:
+    """The stock openssl.cnf makes CAs of self-signed certificates; a second basicConstraints is an error."""
+    text = openssl("version", "-d")
+    place = Path(text.split('"')[1]) / "openssl.cnf"
+    return place.exists() and "basicConstraints = critical,CA:true" in place.read_text()
+
+
+# --- devices ------------------------------------------------------------------------------------------------
+
+
+def mosquitto(station: Station, chain: Path, key: Path, topic: str, text: str) -> int:
+    """Publish over MQTTS with a client certificate; give the exit code, 0 when it was acknowledged."""
+    done = subprocess.run(
+        ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(station.mqtts), "--insecure", "--cafile",
+         str(station.server.folder / "server.pem"), "--cert", str(chain), "--key", str(key),
+         "-q", "1", "-t", topic, "-m", text],
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    return done.returncode
+
+
+def curl(station: Station, chain: Path, key: Path, path: str, text: str) -> int:
+    """Post over HTTPS with a client certificate; give the status."""
+    done = subprocess.run(
+        ["curl", "-sk", "--cert", str(chain), "--key", str(key), "-H", "Content-Type: text/plain", "-o",
+         "/dev/null", "-w", "%{http_code}", "--data", text, f"https://127.0.0.1:{station.https}{path}"],
+        capture_output=True, timeout=30, check=False, text=True,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+def trust(station: Station) -> None:
+    """Write down the CA of the server's certificate, as a device would have been given it."""
+    with station.server.client() as http:
+        (station.server.folder / "server.pem").write_bytes(http.get("/certs/download-ca").content)
+
+
+@pytest.mark.parametrize(
+    ("key", "has_intermediate"), [("EC", False), ("EC", True), ("RSA", False), ("RSA", True)]
+)
+def test_the_story_of_the_seed(station: Station, tmp_path: Path, key: str, has_intermediate: bool):
+    """Tenant, first contact, event seen, second contact, disabled, refused, deleted, stays out."""
+    trust(station)
+    ca = OpensslCa(tmp_path / "ca", key=key, has_intermediate=has_intermediate)
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    made = station.call("POST", f"/v1/tenants/{tenant}", json={"trusted-ca": [ca.member]})
+    assert made.status_code == 201
+
+    chain, private = ca.device("pump-1")
+    assert mosquitto(station, chain, private, "event", "hello") == 0
+    messages = {m["headers"]["content-type"]: m for m in station.events(tenant, 2)}
+    notice, said = messages[NOTICE], messages["application/octet-stream"]
+    assert notice["headers"]["hono_registration_status"] == "NEW"
+    assert notice["headers"]["device_id"] == said["headers"]["device_id"]
+    assert ("hello", "hono-mqtt", "1") == (
+        said["payload"],
+        said["headers"]["orig_adapter"],
+        said["headers"]["qos"],
+    )
+    device = said["headers"]["device_id"]
+
+    assert curl(station, chain, private, "/event", "again") == 202
+    assert mosquitto(station, chain, private, "telemetry/?content-type=text%2Fplain", "22") == 0
+    shown = station.call("GET", f"/v1/devices/{tenant}").json()
+    assert (1, device) == (shown["total"], shown["result"][0]["id"])
+    assert shown["result"][0]["status"]["auto-provisioning-notification-sent"] is True
+
+    path = f"/v1/credentials/{tenant}/{device}"
+    (credential,) = station.call("GET", path).json()
+    off = [credential | {"enabled": False}]
+    assert station.call("PUT", path, json=off).status_code == 204
+    assert curl(station, chain, private, "/event", "off") == 401
+    assert mosquitto(station, chain, private, "event", "off") != 0
+    assert station.call("PUT", path, json=[credential]).status_code == 204
+    assert curl(station, chain, private, "/event", "on") == 202
+
+    assert station.call("DELETE", f"/v1/devices/{tenant}/{device}").status_code == 204
+    assert curl(station, chain, private, "/event", "gone") == 401
+    assert mosquitto(station, chain, private, "event", "gone") != 0
+    assert station.call("GET", f"/v1/devices/{tenant}").status_code == 404
+
+
+def test_a_registered_device_speaks_with_its_password(station: Station):
+    """Over MQTT and HTTP; the gateway for its device; what is disabled is cut while it is connected."""
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    body = {"adapters": [{"type": "hono-mqtt", "enabled": True}, {"type": "hono-http", "enabled": True}]}
+    assert station.call("POST", f"/v1/tenants/{tenant}", json=body).status_code == 201
+    for device, more in (("gw", {}), ("sensor", {"via": ["gw"], "defaults": {"content-type": "x/y"}})):
+        assert station.call("POST", f"/v1/devices/{tenant}/{device}", json=more).status_code == 201
+    secret = {"type": "hashed-password", "auth-id": "gw-1", "secrets": [{"pwd-plain": "s3cret"}]}
+    assert station.call("PUT", f"/v1/credentials/{tenant}/gw", json=[secret]).status_code == 204
+    auth = (f"gw-1@{tenant}", "s3cret")
+
+    with station.server.client() as http:
+        text = {"Content-Type": "text/plain"}
+        for method, path, headers, status, login in (
+            ("POST", "/telemetry", text, 202, auth),
+            ("POST", "/telemetry", {**text, "qos-level": "1"}, 202, auth),
+            ("POST", "/telemetry", {**text, "qos-level": "2"}, 400, auth),
+            ("PUT", f"/telemetry/{tenant}/sensor", text, 202, auth),
+            ("PUT", "/telemetry//sensor", text, 202, auth),
+            ("PUT", "/event//nobody", text, 404, auth),
+            ("PUT", "/event/other/sensor", text, 403, auth),
+            ("POST", "/event", text, 401, (f"gw-1@{tenant}", "wrong")),
+            ("POST", "/event", text, 401, ("gw-1@nothing", "s3cret")),
+            ("POST", "/event", text, 401, None),
+            ("PUT", f"/event/{tenant}/sensor", text, 401, None),
+            ("POST", "/command/res/r1", text, 400, auth),
+            ("POST", "/command/res/r1?hono-cmd-status=200", text, 202, auth),
+            ("PUT", "/command/res//sensor/r1?hono-cmd-status=200", text, 202, auth),
+        ):
+            answer = http.request(method, path, content=b"1", headers=headers, auth=login)
+            assert (method, path, status) == (method, path, answer.status_code), answer.text
+        empty = http.post("/event", auth=auth)
+        assert empty.status_code == 400
+        notification = {"Content-Type": "application/vnd.eclipse-hono-empty-notification"}
+        assert http.post("/event", auth=auth, headers=notification).status_code == 202
+        assert http.post("/event", auth=auth, headers=notification, content=b"x").status_code == 400
+        assert http.put("/event//sensor", auth=auth, content=b"1").status_code == 202
+    found = station.events(tenant, 2)
+    assert [("gw", None), ("sensor", "gw")] == [
+        (m["headers"]["device_id"], m["headers"].get("via")) for m in found
+    ]
+    printed = subprocess.run(
+        [sys.executable, "-m", "muster", "hono", "consume", tenant, "--rounds", "1",
+         "--url", station.server.url],
+        env={**os.environ, "MUSTER_TOKEN": station.token, "HOME": str(station.server.folder)},
+        capture_output=True, timeout=60, check=False, text=True,
+    )  # fmt: skip
+    assert printed.returncode == 0, printed.stderr
+    assert re.search(r"^event +sensor ", printed.stdout, re.MULTILINE), printed.stdout
+
+    asyncio.run(_cut(station, tenant))
+
+
+async def _cut(station: Station, tenant: str) -> None:
+    ended, joined = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="gw")
+    client.username_pw_set(f"gw-1@{tenant}", "s3cret")
+    client.on_connect = lambda *_: loop.call_soon_threadsafe(joined.set)
+    client.on_disconnect = lambda *_: loop.call_soon_threadsafe(ended.set)
+    client.connect("127.0.0.1", station.mqtt)
+    client.loop_start()
+    try:
+        await asyncio.wait_for(joined.wait(), 10)
+        off = await asyncio.to_thread(
+            station.call, "PUT", f"/v1/devices/{tenant}/gw", content=json.dumps({"enabled": False}),
+            headers={"Content-Type": "application/json"},
+        )  # fmt: skip
+        assert off.status_code == 204
+        await asyncio.wait_for(ended.wait(), 5)
+    finally:
+        client.disconnect()
+        client.loop_stop()
