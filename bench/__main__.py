@@ -94,8 +94,8 @@ def _page(about: Iterable[str], results: dict[str, list[str]], order: Iterable[s
 Written by `make bench`; `python -m bench NAME…` measures anew what is named and keeps the rest.
 Muster with its threads and its broker has core 0; the load generator and PostgreSQL have core 1. Loopback, no
 TLS, every commit durable, authentication, validation and one log line a request on. *Goal*: what is aimed at.
-*Limit*: what the same work cost with little around it, on a like machine. Compare rows of one run with
-each other: on a shared machine another run may differ by a quarter.
+*Limit*: what the same work cost with little around it. Compare rows of one run with each other: on a shared
+machine another run may differ by a quarter.
 """
     sections = [f"## {name}\n\n" + "\n".join(results[name]) for name in order if name in results]
     return "\n".join([head, *about, "", "\n\n".join(sections), ""])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs_runner import Block, blocks, documents, missing, run, script
+from tests.docs_runner import Block, blocks, documents, missing, run, script, stand_in
 from tests.journeys.server import Server, free_port
 
 NOT_RUN = {

@@ -79,7 +79,7 @@ class Server:
 
     def set_environment(self, **environment: str) -> None:
         """Change what the next start finds in its environment."""
-        self._environment |= environment
+        self.environment |= environment
 
     def kill(self) -> None:
         """End it with kill -9."""
