@@ -65,6 +65,7 @@ _JANE = {
     "status": "enabled",
 }
 _CLIENTS = {"client_ids": ["{spare}"], "types": ["publish"]}
+_SET = {"channel_ids": ["{channel}"], "client_ids": ["{spare}"], "types": ["subscribe"]}
 _PAIR = {"channel_ids": ["{channel}"], "client_ids": ["{client}"], "types": ["Publish", "subscribe"]}
 _SCOPE = {"optional_domain_id": "{domain}", "entity_type": "clients", "operation": "read", "entity_id": "*"}
 
@@ -217,6 +218,7 @@ STORY = [
     Step("disconnectClients", "POST", "/{domain}/channels/{channel}/disconnect", 204, _CLIENTS),
     Step("putClients", "PUT", "/{domain}/channels/{channel}/connect", 201, _CLIENTS),
     Step("deleteClients", "DELETE", "/{domain}/channels/{channel}/disconnect", 204, _CLIENTS),
+    Step("connectAll", "POST", "/{domain}/channels/connect/bulk", 201, [_SET]),
     # groups
     Step(
         "createGroup",

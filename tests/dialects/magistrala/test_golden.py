@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -58,13 +59,33 @@ def shown(answer: httpx.Response) -> str:
     return written_plain("\n".join([*lines, "", body]))
 
 
+def operations(muster: Muster) -> list[dict[str, Any]]:
+    """Give the door's part of the OpenAPI document, but for certificates: tests/journeys has those."""
+    app = muster.app
+    document = openapi.document(app._dialects["magistrala"], app._operations._endpoints, "0")
+    found = [one for item in document["paths"].values() for one in item.values()]
+    return [one for one in found if one["tags"] not in (["certs"], ["authority"])]
+
+
 def test_the_story_tells_every_operation(told: tuple[Muster, dict[str, httpx.Response]]) -> None:
     """No route without an example of its answer."""
-    app = told[0].app
-    dialect = app._dialects["magistrala"]
-    document = openapi.document(dialect, app._operations._endpoints, "0")
-    known = {one["operationId"] for item in document["paths"].values() for one in item.values()}
+    known = {one["operationId"] for one in operations(told[0])}
     assert known == {step.operation.removesuffix(" dry").rstrip("2") for step in STORY}
+
+
+def test_every_query_of_the_story_is_in_the_document(
+    told: tuple[Muster, dict[str, httpx.Response]],
+) -> None:
+    """With a type, and so is the status of every answer."""
+    described = {one["operationId"]: one for one in operations(told[0])}
+    for step in STORY:
+        operation = described[step.operation.removesuffix(" dry").rstrip("2")]
+        typed = {p["name"] for p in operation["parameters"] if p["in"] == "query" and "type" in p["schema"]}
+        sent = {part.partition("=")[0] for part in step.path.partition("?")[2].split("&") if part}
+        assert sent <= typed, step.operation
+        assert str(step.status) in operation["responses"], step.operation
+    for operation in described.values():
+        assert all("type" in p["schema"] for p in operation["parameters"] if p["in"] == "query")
 
 
 def test_what_the_secure_fetch_answers_opens_with_the_key(
