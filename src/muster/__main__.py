@@ -1,6 +1,6 @@
 """`muster` and `python -m muster`: the verbs of the machine's owner and of the API's users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import rich_click as click
@@ -9,6 +9,7 @@ from muster import __version__
 from muster.cli.root import Program
 
 if TYPE_CHECKING:
+    from muster.admin.nats import Cluster
     from muster.ca.secrets import Keyring
     from muster.settings import Configuration, Settings
 
@@ -19,6 +20,10 @@ COMMANDS: Final = {
     ),
     "config": ("muster.admin.start:show_config", "Show the effective settings and where each comes from."),
     "db": ("muster.admin.database:db", "The database of this machine's Muster."),
+    "nats-config": (
+        "muster.admin.nats:nats_config",
+        "Print what the nats-server of each node of a cluster is started with.",
+    ),
     "doctor": ("muster.admin.database:doctor", "Prove that the database holds nothing half made."),
     "login": ("muster.cli.account:login", "Log in; the profile remembers address, tokens and domain."),
     "logout": ("muster.cli.account:logout", "Forget the tokens of a profile."),
@@ -108,6 +113,13 @@ class Machine:
         from muster.assembly import parts  # noqa: PLC0415
 
         return parts.keyring_of(settings)
+
+    @staticmethod
+    def nats_config(settings: "Settings", cluster: "Cluster") -> "Mapping[str, str]":
+        """Give the configuration file of each node of a NATS cluster, by name."""
+        from muster.assembly import cluster as nats  # noqa: PLC0415
+
+        return nats.nats_config(settings, cluster)
 
 
 @click.group(cls=Program, late=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,6 +1,7 @@
 """Verbs of the machine's owner: settings, database, doctor, recovery."""
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 from secrets import token_urlsafe
@@ -131,3 +132,44 @@ async def test_users_are_found_on_every_database(url: str, store: AnyStore) -> N
         assert found is not None
         assert (made.id, "jane", 0, True) == (found.id, found.username, found.epoch, found.is_enabled)
     assert [None, None] == [find_user(url, name) for name in ("jan", "")]
+
+
+NODES = (
+    "--node",
+    "n1=127.0.0.1,nats=1,mqtt=2,routes=3",
+    "--node",
+    "n2=10.0.0.2",
+    "--node",
+    "n3=[::1],ws=8083",
+)
+
+
+def test_each_node_of_a_cluster_gets_its_file(machine: Shell) -> None:
+    """Printed or written, the same every time, and nobody else may read it."""
+    machine("nats-config", *NODES, "--into", str(machine.folder / "nodes"))
+    for name in ("n1", "n2", "n3"):
+        path = machine.folder / "nodes" / f"{name}.conf"
+        assert 0o600 == path.stat().st_mode & 0o777
+        assert path.read_text() == machine("nats-config", *NODES, "--only", name).out
+        assert name == json.loads(path.read_text())["server_name"]
+    told = machine("nats-config", *NODES, "--only", "n1").err
+    assert "MUSTER_NATS_URL=nats://127.0.0.1:1,nats://10.0.0.2:4222,nats://[::1]:4222" in told
+    assert KEY not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--node", "n1"), "is not NAME=HOST"),
+        (("--node", "n1=h,nats=0"), "1 to 65535"),
+        (("--node", "n1=h,http=80"), "1 to 65535"),
+        (("--node", "n1=h", "--node", "n1=i", "--node", "n2=j"), "the same name"),
+        (("--node", "n1=h", "--node", "n2=h", "--node", "n3=j"), "the same address"),
+        (("--node", "n1=h", "--node", "n2=i"), "take three"),
+        (NODES, "which one"),
+        ((*NODES, "--only", "n4"), "no node 'n4'"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(machine: Shell, words: tuple[str, ...], says: str) -> None:
+    """With the reason."""
+    machine.try_("nats-config", *words).refused(says, code=2)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from muster.assembly.parts import Parts
 from muster.ca.facts import read_certificate
+from muster.ca.secrets import Keyring
 from muster.core import events, messaging, pki
 from muster.core.certificates import Shown
 from muster.core.errors import TooMany, Unavailable
@@ -21,6 +22,7 @@ from muster.plane.meters import Meters
 from muster.plane.publish import Retention
 from muster.plane.service import Plane, Ports
 from muster.plane.subjects import Address
+from muster.settings import Settings
 
 _LOOPBACK = "127.0.0.1"
 ELECTION_SECONDS = 0.5
@@ -57,14 +59,13 @@ class Messages:
             await self.broker.stop()
 
 
-def keys_of(parts: Parts) -> Keys:
+def broker_keys(keyring: Keyring) -> Keys:
     """Give the keys that Muster and its broker share; derived, so that every process has the same."""
-    return Keys(parts.keyring.token_keys("broker", 32)[0])
+    return Keys(keyring.token_keys("broker", 32)[0])
 
 
-def limits_of(parts: Parts) -> Limits:
+def broker_limits(settings: Settings) -> Limits:
     """Give what the broker is allowed to take."""
-    settings = parts.configuration.settings
     return Limits(payload_bytes=settings.max_message_bytes, connections=settings.mqtt_max_connections)
 
 
@@ -78,7 +79,7 @@ def own_node(parts: Parts) -> Node:
         nats=(_LOOPBACK, free_port(_LOOPBACK)),
         mqtt=(mqtt.host, mqtt.port) if mqtt is not None else (_LOOPBACK, free_port(_LOOPBACK)),
         websocket=(websocket.host, websocket.port) if websocket is not None else None,
-        limits=limits_of(parts),
+        limits=broker_limits(settings),
     )
 
 
@@ -101,7 +102,7 @@ def messages_of(parts: Parts) -> Messages | None:
         return following(parts, place)
     node = own_node(parts)
     binary = str(settings.nats_binary) if settings.nats_binary is not None else None
-    broker = Broker(find_binary(binary), node, keys_of(parts))
+    broker = Broker(find_binary(binary), node, broker_keys(parts.keyring))
     place = Place(urls=(broker.url,), doors=(node.mqtt,))
     return Messages(plane=_plane(parts, place, leads=True), broker=broker, place=place, leads=True)
 
@@ -116,7 +117,7 @@ def _plane(parts: Parts, place: Place, *, leads: bool, meters: Meters | None = N
         meters=meters,
         urls=place.urls,
         doors=place.doors,
-        keys=keys_of(parts),
+        keys=broker_keys(parts.keyring),
         ports=_ports(parts),
         registry=parts.registry,
         leads=leads,

@@ -12,9 +12,9 @@ HEAD: Final = """\
 <!-- Written by `muster reference > docs/cli.md`; change src/muster/cli instead. -->
 # The command line
 
-`muster` is two programs in one. `serve`, `config`, `db`, `doctor` and `users recover` are for the owner of
-the machine that Muster runs on: they read its settings and its database. All others are for users of its API
-and go through it, from any machine.
+`muster` is two programs in one. `serve`, `config`, `db`, `nats-config`, `doctor` and `users recover` are for
+the owner of the machine that Muster runs on: they read its settings and its database. All others are for
+users of its API and go through it, from any machine.
 
 ```
 muster login jane                                # asks for the password; --password - reads it from a pipe

@@ -1,0 +1,34 @@
+"""The configuration of a production cluster: the same as the embedded broker's, on several nodes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from muster.admin.nats import Cluster, ClusterNode
+from muster.assembly.messages import broker_keys, broker_limits
+from muster.assembly.parts import keyring_of
+from muster.plane.config import Limits, Node
+from muster.plane.config import nats_config as texts
+from muster.settings import Settings
+
+
+def nats_config(settings: Settings, cluster: Cluster) -> Mapping[str, str]:
+    """Give the configuration file of each node, by name."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    limits = broker_limits(settings)
+    nodes = tuple(_node(node, cluster, limits) for node in cluster.nodes)
+    return texts(nodes, broker_keys(keyring_of(settings)))
+
+
+def _node(node: ClusterNode, cluster: Cluster, limits: Limits) -> Node:
+    host = cluster.listen or node.host
+    return Node(
+        name=node.name,
+        data=Path(node.data),
+        nats=(host, node.nats),
+        mqtt=(host, node.mqtt),
+        websocket=None if node.websocket is None else (host, node.websocket),
+        cluster=cluster.name,
+        routes=(host, node.routes),
+        peers=tuple(f"{peer.dialled}:{peer.routes}" for peer in cluster.nodes),
+        limits=limits,
+    )
