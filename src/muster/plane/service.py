@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights, Sighting
 from muster.core.model import DeviceId, Event, TenantId
-from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
 from muster.plane.adapter.downstream import Downstream
+from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
 from muster.plane.callout import Authorise, Callout, ClaimClientId
 from muster.plane.config import CALLOUT, DEVICES, SYSTEM
 from muster.plane.forms import Forms, Resolve
