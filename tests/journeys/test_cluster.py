@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,11 +30,11 @@ def free_ports(count: int) -> list[int]:
 
 
 class Cluster:
-    """Three nodes on loopback, started with nothing but the files that the command wrote."""
+    """Nodes on loopback, started with nothing but the files that the command wrote."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        ports = iter(free_ports(9))
-        self._places = {name: (next(ports), next(ports), next(ports)) for name in NODES}
+    def __init__(self, folder: Path, environment: dict[str, str], names: Sequence[str] = NODES) -> None:
+        ports = iter(free_ports(3 * len(names)))
+        self._places = {name: (next(ports), next(ports), next(ports)) for name in names}
         self._folder = folder
         self._environment = environment
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -53,7 +53,7 @@ class Cluster:
         subprocess.run(
             [sys.executable, "-m", "muster", *words], env=self._environment, check=True, timeout=60
         )
-        for name in NODES:
+        for name in self._places:
             with (self._folder / f"{name}.log").open("ab") as log:
                 command = [find_binary(None), "-c", self._folder / "nodes" / f"{name}.conf"]
                 self._running[name] = subprocess.Popen(command, stdout=log, stderr=log)

@@ -27,7 +27,8 @@ def _node(node: ClusterNode, cluster: Cluster, limits: Limits) -> Node:
         nats=(host, node.nats),
         mqtt=(host, node.mqtt),
         websocket=None if node.websocket is None else (host, node.websocket),
-        cluster=cluster.name,
+        # A cluster of one would wait for others for ever.
+        cluster=cluster.name if len(cluster.nodes) > 1 else None,
         routes=(host, node.routes),
         peers=tuple(f"{peer.dialled}:{peer.routes}" for peer in cluster.nodes),
         limits=limits,

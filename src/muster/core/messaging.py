@@ -11,6 +11,7 @@ from muster.core.model import (
     Channel,
     ChannelId,
     ClientIdClaim,
+    Connection,
     Device,
     DeviceId,
     Flow,
@@ -165,11 +166,20 @@ def _own_routes(tx: Tx, tenant: Tenant, channels: Sequence[Channel]) -> dict[Cha
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """A channel and every name it may be addressed by."""
+
+    channel_id: ChannelId
+    tenant_id: TenantId
+    route: str | None
+    tenant_alias: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """A message may pass: who sends or reads it, and where."""
 
-    tenant_id: TenantId
-    channel_id: ChannelId
+    where: Whereabouts
     publisher: str
 
 
@@ -199,11 +209,12 @@ def let_pass(tx: Tx, device: Device, *, channel_id: str, tenant_name: str | None
 
 
 def _passage(tx: Tx, device: Device, channel: Channel, tenant: Tenant, flow: Flow) -> Passage:
-    flows = connections.flows_of(tx, tenant.id, device.id)
-    enabled = {device.status, channel.status, tenant.status} == {Status.ENABLED}
-    if not enabled or not flows.get(channel.id, Flow(0)) & flow:
+    if {device.status, channel.status, tenant.status} != {Status.ENABLED}:
         raise Forbidden
-    return Passage(tenant_id=tenant.id, channel_id=channel.id, publisher=device.id)
+    connection = tx.find(Connection, tenant.id, channel_id=channel.id, device_id=device.id)
+    if connection is None or not connection.flow & flow:
+        raise Forbidden
+    return Passage(where=_whereabouts(tx, channel, tenant), publisher=device.id)
 
 
 def may_user_pass(
@@ -218,7 +229,7 @@ def may_user_pass(
     access.require(tx, standing, Kind.CHANNEL, channel, action)
     if channel.status is not Status.ENABLED:
         raise Forbidden
-    return Passage(tenant_id=tenant.id, channel_id=channel.id, publisher=caller.id)
+    return Passage(where=_whereabouts(tx, channel, tenant), publisher=caller.id)
 
 
 def _address(tx: Tx, channel: str, tenant_name: str | None) -> tuple[Channel | None, Tenant | None]:
@@ -238,7 +249,7 @@ class Seat:
 
     session: str
     """As Rights.session; for a user `user/<id>`."""
-    channel: "Whereabouts"
+    channel: Whereabouts
     publisher: str
     flow: Flow
 
@@ -271,16 +282,6 @@ def seat_of_user(tx: Tx, caller: access.Caller, *, channel_id: str, tenant_name:
         raise Forbidden
     where = _whereabouts(tx, channel, tenant)
     return Seat(session=f"user/{caller.id}", channel=where, publisher=caller.id, flow=flow)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whereabouts:
-    """A channel and every name it may be addressed by."""
-
-    channel_id: ChannelId
-    tenant_id: TenantId
-    route: str | None
-    tenant_alias: str | None
 
 
 def resolve(tx: Tx, channel: str, tenant_name: str | None) -> Whereabouts | None:

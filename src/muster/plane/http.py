@@ -68,14 +68,14 @@ def _of_device(
     passed = messaging.may_pass(
         tx, channel_id=channel, tenant_name=tenant, secret=secret, device_id=None, flow=flow
     )
-    return passed, _address(messaging.resolve(tx, passed.channel_id, None))
+    return passed, _address(passed.where)
 
 
 def _of_certificate(
     tx: Tx, shown: Shown, channel: str, tenant: str | None, flow: Flow
 ) -> tuple[Passage, Address]:
     passed = pki.may_pass(tx, shown, channel_id=channel, tenant_name=tenant, flow=flow)
-    return passed, _address(messaging.resolve(tx, passed.channel_id, None))
+    return passed, _address(passed.where)
 
 
 def _of_user(
@@ -83,12 +83,10 @@ def _of_user(
 ) -> tuple[Passage, Address]:
     caller = auth.authenticate(tx, evidence)
     passed = messaging.may_user_pass(tx, caller, channel_id=channel, tenant_name=tenant, flow=flow)
-    return passed, _address(messaging.resolve(tx, passed.channel_id, None))
+    return passed, _address(passed.where)
 
 
-def _address(found: Whereabouts | None) -> Address:
-    if found is None:
-        raise NotFound
+def _address(found: Whereabouts) -> Address:
     return Address(found.channel_id, found.tenant_id, found.route, found.tenant_alias)
 
 
