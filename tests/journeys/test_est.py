@@ -113,3 +113,31 @@ def test_a_weak_key_and_a_key_of_another_device_are_refused(tmp_path: Path) -> N
         assert 200 == body_and_status(fetched)[1]
         foreign = server.curl("--cert", pair[0], "--key", pair[1], path="/clients/bootstrap/other")
         assert 403 == body_and_status(foreign)[1]
+
+
+def printed(title: str) -> str:
+    """Give the commands that docs/certificates.md prints below a title."""
+    page = (Path(__file__).parents[2] / "docs" / "certificates.md").read_text()
+    section = page.partition(f"### {title}\n")[2].partition("\n#")[0]
+    return "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+
+
+def test_est_works_as_printed(tmp_path: Path) -> None:
+    """The commands of the page that explains it, in its order."""
+    quiet = {"MUSTER_MQTT": "", "MUSTER_MQTTS": "", "MUSTER_MQTT_WS": ""}
+    with Fleet(tmp_path, MG_PROVISION_X509_PROVISIONING="false", **quiet) as server:
+        server.trust()
+        body = {"external_id": "aa:bb:cc", "external_key": "KEY"}
+        assert 201 == Operator(server).ask("POST", "/mapping", json=body).status_code
+
+        def do(title: str) -> None:
+            text = printed(title).replace("localhost:8443", f"localhost:{server.https}")
+            done = run("bash", "-ec", f"cd {tmp_path}\n{text.replace('curl ', 'curl -sS --fail ')}")
+            assert 0 == done.returncode, done.stdout + done.stderr
+
+        do("EST: the first certificate")
+        certificate_of(tmp_path, "gw", (tmp_path / "gw.p7").read_text())
+        request_for(tmp_path, "new")
+        do("EST: renewal by certificate")
+        new = certificate_of(tmp_path, "renewed", (tmp_path / "new.p7").read_text())
+        assert 0 == run("openssl", "verify", "-CAfile", server.ca, new).returncode
