@@ -130,6 +130,12 @@ def test_bad_requests_are_refused_and_leave_nothing(tmp_path: Path) -> None:
             broken = http.post("/certs/ocsp", content=b"\x30\x03\x02\x01")
             assert b"\x30\x03\x0a\x01\x01" == broken.content  # malformedRequest (RFC 6960, 4.2.1)
             assert 400 == http.post("/certs/ocsp", json={"serial": 1}).status_code
+            deep = http.post(
+                "/certs/ocsp",
+                content=b'{"a":' * 9000 + b"1" + b"}" * 9000,
+                headers={"Content-Type": "application/json"},
+            )
+            assert 400 == deep.status_code
             assert 404 == http.post("/certs/ocsp", json={"serial_number": "7f"}).status_code
             assert 404 == http.get("/certs/crl/ffff").status_code
             assert 400 == http.get("/certs/crl?format=docx").status_code

@@ -8,9 +8,11 @@ import psycopg
 import pytest
 
 from muster.core import model as m
-from muster.core.errors import Unavailable
+from muster.core.errors import Malformed, Unavailable
 from muster.core.ports import ANYWHERE, Is
 from muster.store.engine import open_store
+from muster.store.lines import Line
+from muster.store.location import Server
 from muster.store.postgres import FOLD_AFTER
 from tests.store.nouns import T1, channel, device
 
@@ -160,3 +162,25 @@ async def test_closing_finishes_what_was_accepted(store, url, keyring, clock):
     again = open_store(url, keyring, clock)
     assert await again.read(lambda tx: tx.count(m.Device, ANYWHERE)) == 50
     again.close()
+
+
+async def test_a_statement_that_never_came_to_run_is_prepared_again(postgres_server):
+    """What stood behind a failure in a pipeline works in the next transaction of that connection."""
+    line = Line(Server(postgres_server, "here"), is_reader=False)
+    connection = line.ready()
+    for behind in (b"SELECT 'early'", b"SELECT 'late'"):
+        connection.execute(b"SELECT 'late'")
+        with pytest.raises(psycopg.errors.DivisionByZero), connection.pipeline():
+            connection.execute(b"BEGIN")
+            connection.execute(b"SELECT 1 / (random() * 0)::int FROM pg_sleep(0.1)")
+            connection.execute(behind)  # is sent before that fails
+        line.roll_back()
+    assert line.ready() is connection
+    assert [("late",)] == connection.execute(b"SELECT 'late'").fetchall()
+    line.drop()
+
+
+async def test_what_no_index_can_hold_is_malformed(store):
+    """A value longer than PostgreSQL indexes is the caller's mistake, not an outage."""
+    with pytest.raises(Malformed):
+        await store.run(lambda tx: tx.add(channel("".join(map(chr, range(256, 20_000))))))

@@ -97,6 +97,8 @@ def of_postgres(error: Exception) -> Exception:
             return errors.Malformed("a number is too large to be stored")
         case psycopg.DataError() | UnicodeEncodeError():
             return errors.Malformed("text must be valid Unicode without the character NUL")
+        case psycopg.errors.ProgramLimitExceeded():
+            return errors.Malformed("a value is too long to be stored")
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return errors.Unavailable("the database does not answer at the moment")
     return error

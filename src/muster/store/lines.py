@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import psycopg
-from psycopg.pq import ConnStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.types.string import TextLoader
 
 from muster.core import errors
@@ -66,9 +66,16 @@ class Line:
         """End the transaction, whatever state it is in; drop the connection if it does not answer."""
         try:
             if self._connection is not None:
-                self._connection.execute("ROLLBACK")
+                self._forget(self._connection)
         except psycopg.Error:
             self.drop()
+
+    def _forget(self, connection: psycopg.Connection[Row]) -> None:
+        # psycopg takes a statement for prepared that the server never came to, because one before it in the
+        # pipeline failed. Only its own rollback, of a transaction that is open, always forgets them all.
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            connection.execute("BEGIN", prepare=False)
+        connection.rollback()
 
     @property
     def is_lost(self) -> bool:

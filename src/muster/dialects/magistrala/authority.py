@@ -146,7 +146,7 @@ async def ask_ocsp(request: AnyRequest, data: bytes, desk: Desk, options: Option
 async def _ocsp_of_json(data: bytes, desk: Desk, options: Options) -> Rendered[bytes]:
     try:
         asked = msgspec.json.decode(data, type=Question)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Malformed("expected serial_number or certificate") from None
     named = asked.certificate or (asked.serial_number or "").lower().replace(":", "")
     if not named:
