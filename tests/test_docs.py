@@ -24,6 +24,8 @@ NOT_RUN = {
     "pg_dump": "needs PostgreSQL's own programs",
     "muster serve": "starts a server in the foreground",
     "git clone": "needs the network",
+    "muster nats-config": "is run, with its cluster, by the tests of the plane",
+    "nats-server -c": "starts a broker in the foreground",
 }
 """By a part of the block."""
 
