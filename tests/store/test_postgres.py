@@ -168,12 +168,17 @@ async def test_a_statement_that_never_came_to_run_is_prepared_again(postgres_ser
     """What stood behind a failure in a pipeline works in the next transaction of that connection."""
     line = Line(Server(postgres_server, "here"), is_reader=False)
     connection = line.ready()
-    for behind in (b"SELECT 'early'", b"SELECT 'late'"):
-        connection.execute(b"SELECT 'late'")
-        with pytest.raises(psycopg.errors.DivisionByZero), connection.pipeline():
+
+    def fails(behind):
+        with connection.pipeline():
             connection.execute(b"BEGIN")
             connection.execute(b"SELECT 1 / (random() * 0)::int FROM pg_sleep(0.1)")
             connection.execute(behind)  # is sent before that fails
+
+    for behind in (b"SELECT 'early'", b"SELECT 'late'"):
+        connection.execute(b"SELECT 'late'")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            fails(behind)
         line.roll_back()
     assert line.ready() is connection
     assert [("late",)] == connection.execute(b"SELECT 'late'").fetchall()
