@@ -22,8 +22,8 @@ from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.request import incoming
 from muster.web.wire import number, rfc3339, window
 
-PORTS = frozenset({8008, 8185})
-"""Where upstream's HTTP adapters listen (spec 0)."""
+PORTS = frozenset({8008, 8185, 8186})
+"""Where upstream's HTTP and WebSocket adapters listen (spec 0)."""
 PROTOCOL = "http"
 MOST_READ = 100
 

@@ -152,6 +152,16 @@ async def test_a_thing_fetches_with_its_external_key_alone(house: House, scheme:
     assert got["mainflux_channels"] == got["channels"]
 
 
+async def test_upstreams_sdk_gets_channels_by_their_old_name_alone(house: House):
+    """It reads `channels` as ids and stops at anything else; upstream's agents are not taken for it."""
+    token = await house.user()
+    await configured(house, token)
+    go = {"User-Agent": "Go-http-client/1.1"}
+    agent = (await fetch(house, "key", headers=go)).json()
+    sdk = (await fetch(house, "key", headers={**go, "Content-Type": "application/json"})).json()
+    assert {**sdk, "channels": sdk["mainflux_channels"]} == agent
+
+
 async def test_what_a_thing_fetches(house: House):
     """Certificates too, and content that any agent can parse."""
     token = await house.user()

@@ -60,14 +60,36 @@ async def test_things_and_channels_go_in_and_out(house: House, kind: str):
     assert 200 == (await house.call("POST", path, token, json=body)).status_code
     assert 200 == (await house.call("POST", path, token, json=body)).status_code
     listed = (await house.call("GET", f"{path}?type={kind}", token)).json()
-    assert (2, sorted(ids)) == (listed["total"], sorted(listed["members"]))
+    assert (2, sorted(ids)) == (listed["total"], sorted(each["ID"] for each in listed["Members"]))
     assert 409 == (await house.call("POST", f"/groups/{branch}/members", token, json=body)).status_code
     of_member = (await house.call("GET", f"/members/{ids[0]}/groups", token)).json()
     assert [root] == [group["id"] for group in of_member["groups"]]
     out = await house.call("DELETE", path, token, json={**body, "members": ids[:1]})
     assert 204 == out.status_code
     assert 404 == (await house.call("DELETE", path, token, json=body)).status_code
-    assert ids[1:] == (await house.call("GET", f"{path}?type={kind}", token)).json()["members"]
+    left = (await house.call("GET", path, token)).json()["Members"]
+    assert [{"ID": ids[1], "Type": kind}] == left
+
+
+async def test_members_of_all_types_are_one_list(house: House):
+    """Things, then channels, then users, whatever the window; they go out without saying what they are."""
+    token = await house.user()
+    mine = (await house.call("GET", "/users/profile", token)).json()["id"]
+    root, *_ = await grown(house, token)
+    path, ids = f"/groups/{root}/members", {"users": [mine]}
+    for kind in ("things", "channels"):
+        ids[kind] = [(await house.new(kind, token))["id"] for _ in range(2)]
+    for kind, members in ids.items():
+        body = {"members": members, "type": kind}
+        assert 200 == (await house.call("POST", path, token, json=body)).status_code
+    every = [*ids["things"], *ids["channels"], mine]
+    for offset in range(6):
+        for limit in range(1, 6):
+            page = (await house.call("GET", f"{path}?offset={offset}&limit={limit}", token)).json()
+            listed = [each["ID"] for each in page["Members"]]
+            assert (5, every[offset : offset + limit]) == (page["total"], listed)
+    out = await house.call("DELETE", path, token, json={"members": every})
+    assert (204, 0) == (out.status_code, (await house.call("GET", path, token)).json()["total"])
 
 
 async def test_how_members_look(house: House):
@@ -92,7 +114,8 @@ async def test_users_are_members_who_may_see_the_group(house: House):
     assert 404 == (await house.call("GET", f"/groups/{root}", jane)).status_code
     for _ in range(2):
         assert 200 == (await house.call("POST", path, john, json=body)).status_code
-    assert [hers] == (await house.call("GET", f"{path}?type=users", john)).json()["members"]
+    listed = (await house.call("GET", f"{path}?type=users", john)).json()["Members"]
+    assert [{"ID": hers, "Type": "users"}] == listed
     assert 200 == (await house.call("GET", f"/groups/{root}", jane)).status_code
     assert 403 == (await house.call("DELETE", f"/groups/{root}", jane)).status_code
     assert 204 == (await house.call("DELETE", path, john, json=body)).status_code

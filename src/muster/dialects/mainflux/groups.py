@@ -1,9 +1,10 @@
 """Groups of the auth service, and who is in them (spec B.3); a thing or channel is in one group at most."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from litestar import delete, get, post, put
 
 from muster.core import groups, registry, roles
@@ -24,6 +25,7 @@ DEEPEST = 5
 MEMBER = "member"
 """The role that the users of a group hold on it."""
 HELD: Mapping[str, type[Any]] = {"things": Device, "channels": Channel}
+TYPES = (*HELD, "users")
 
 
 class GroupOut(wire.Out, kw_only=True):
@@ -78,10 +80,17 @@ class GroupPage(wire.Out, kw_only=True):
 
 
 class Members(wire.In, kw_only=True):
-    """Who goes into a group or out of it: things, channels or users."""
+    """Who goes into a group or out of it: things, channels or users. Who goes out needs no type."""
 
     members: list[str] | None = None
     type: str | None = None
+
+
+class Member(msgspec.Struct, kw_only=True, rename={"id": "ID", "type": "Type"}):
+    """One in a group; the names are upstream's, which gave it none for the wire."""
+
+    id: str
+    type: str
 
 
 class MemberPage(wire.Out, kw_only=True):
@@ -90,8 +99,8 @@ class MemberPage(wire.Out, kw_only=True):
     total: int
     offset: int
     limit: int
-    type: str
-    members: list[str]
+    name: str = ""
+    members: list[Member] = msgspec.field(name="Members")
 
 
 # --- groups --------------------------------------------------------------------------------------------
@@ -226,10 +235,10 @@ async def list_parents(request: AnyRequest, group: str, desk: Desk) -> Rendered[
 # --- who is in a group -----------------------------------------------------------------------------------
 
 
-def _members(data: Members) -> tuple[list[str], str]:
-    if not data.members or data.type not in (*HELD, "users"):
+def _members(data: Members) -> list[str]:
+    if not data.members or data.type not in (None, "", *TYPES):
         raise Malformed
-    return queries.unique(data.members), data.type
+    return queries.unique(data.members)
 
 
 def _role(tx: Tx, caller: Caller, target: Target) -> str | None:
@@ -259,61 +268,86 @@ def _put_in(tx: Tx, caller: Caller, tenant: TenantId, kind: type[Any], entity_id
     registry.set_group(tx, caller, tenant, kind, entity_id, group)
 
 
-def _unassign(tx: Tx, caller: Caller, group: str, ids: list[str], kind: str) -> None:
+def _unassign(tx: Tx, caller: Caller, group: str, ids: list[str]) -> None:
     tenant = tenant_of(tx, caller, Group, group)
     groups.get_group(tx, caller, tenant, group)
-    if kind not in HELD:
+    users = [each for each in ids if not _is_taken_out(tx, caller, tenant, each, group)]
+    if users:
         target = Target(tenant_id=tenant, kind=Kind.GROUP, id=group)
         role = _role(tx, caller, target)
-        if role is not None:
-            roles.remove_members(tx, caller, target, role, ids)
-        return
-    for each in ids:
-        if registry.fetch(tx, caller, tenant, HELD[kind], each).group_id != group:
+        held = roles.get_role(tx, caller, target, role).members if role is not None else ()
+        if role is None or not set(users) <= set(held):
             raise NotFound("it is not in the group")
-        registry.set_group(tx, caller, tenant, HELD[kind], each, None)
+        roles.remove_members(tx, caller, target, role, users)
+
+
+def _is_taken_out(tx: Tx, caller: Caller, tenant: TenantId, member: str, group: str) -> bool:
+    """Take a thing or channel out of the group; False when there is none of that id in it."""
+    for kind in HELD.values():
+        entity = tx.get(kind, tenant, member)
+        if entity is not None and entity.group_id == group:
+            registry.set_group(tx, caller, tenant, kind, member, None)
+            return True
+    return False
 
 
 @post("/groups/{group:str}/members", operation_id="assignMembers", status_code=200)
 async def assign(request: AnyRequest, group: str, data: Members, desk: Desk) -> Rendered[None]:
     """Put things, channels or users into a group."""
-    return await desk.run(request, _assign, group, *_members(data), reply=lambda _: wire.empty())
+    ids = _members(data)
+    if not data.type:
+        raise Malformed
+    return await desk.run(request, _assign, group, ids, data.type, reply=lambda _: wire.empty())
 
 
 @delete("/groups/{group:str}/members", operation_id="unassignMembers", status_code=204)
 async def unassign(request: AnyRequest, group: str, data: Members, desk: Desk) -> Rendered[None]:
     """Take things, channels or users out of a group."""
-    return await desk.run(request, _unassign, group, *_members(data), reply=lambda _: wire.empty(204))
+    return await desk.run(request, _unassign, group, _members(data), reply=lambda _: wire.empty(204))
 
 
-def _listed(tx: Tx, caller: Caller, group: str, kind: str, part: Window) -> MemberPage:
+def _of_type(tx: Tx, caller: Caller, target: Target, kind: str, part: Window) -> tuple[int, list[str]]:
+    """Give how many of that type are in the group, and those of the window."""
+    inside, order = Is("group_id", target.id), Order()
+    if kind == "things":
+        things = registry.list_devices(tx, caller, target.tenant_id, inside, order=order, window=part)
+        return things.total, [each.id for each in things.items]
+    if kind == "channels":
+        channels = registry.list_channels(tx, caller, target.tenant_id, inside, order=order, window=part)
+        return channels.total, [each.id for each in channels.items]
+    role = _role(tx, caller, target)
+    every = roles.get_role(tx, caller, target, role).members if role is not None else ()
+    return len(every), list(every[part.offset : part.offset + (part.limit or 0)])
+
+
+def _listed(tx: Tx, caller: Caller, group: str, kinds: Sequence[str], part: Window) -> MemberPage:
     tenant = tenant_of(tx, caller, Group, group)
-    groups.get_group(tx, caller, tenant, group)
-    inside, order = Is("group_id", group), Order()
-    if kind == "users":
-        target = Target(tenant_id=tenant, kind=Kind.GROUP, id=group)
-        role = _role(tx, caller, target)
-        every = [] if role is None else list(roles.get_role(tx, caller, target, role).members)
-        total, ids = len(every), list(map(str, every))[part.offset : part.offset + (part.limit or 0)]
-    elif HELD[kind] is Device:
-        devices = registry.list_devices(tx, caller, tenant, inside, order=order, window=part)
-        total, ids = devices.total, [str(d.id) for d in devices.items]
-    else:
-        channels = registry.list_channels(tx, caller, tenant, inside, order=order, window=part)
-        total, ids = channels.total, [str(c.id) for c in channels.items]
-    return MemberPage(total=total, offset=part.offset, limit=part.limit or 0, type=kind, members=ids)
+    found = groups.get_group(tx, caller, tenant, group).group
+    target = Target(tenant_id=tenant, kind=Kind.GROUP, id=group)
+    members: list[Member] = []
+    total = 0
+    for kind in kinds:
+        # The types follow one another: what is left of the window goes on with the next.
+        rest = Window(max(0, part.offset - total), (part.limit or 0) - len(members))
+        count, ids = _of_type(tx, caller, target, kind, rest)
+        members += [Member(id=each, type=kind) for each in ids]
+        total += count
+    return MemberPage(
+        total=total, offset=part.offset, limit=part.limit or 0, name=found.name, members=members
+    )
 
 
-_MEMBERS = {"query": {**queries.PAGE, "type": {"type": "string", "enum": [*HELD, "users"]}}}
+_MEMBERS = {"query": {**queries.PAGE, "type": {"type": "string", "enum": [*TYPES]}}}
 
 
 @get("/groups/{group:str}/members", operation_id="listMembersOfGroup", opt=_MEMBERS)
 async def list_members(request: AnyRequest, group: str, desk: Desk) -> Rendered[MemberPage]:
-    """List the things of a group, or its channels or users."""
-    kind, part = raw(request, "type") or "things", window(request, queries.LIST)
-    if kind not in (*HELD, "users"):
+    """List who is in a group; all types, or one of them."""
+    kind, part = raw(request, "type"), window(request, queries.LIST)
+    if kind not in (None, "", *TYPES):
         raise Malformed
-    return await desk.read(request, _listed, group, kind, part, reply=lambda page: Reply(body=page))
+    kinds = [kind] if kind else TYPES
+    return await desk.read(request, _listed, group, kinds, part, reply=lambda page: Reply(body=page))
 
 
 def _membership(tx: Tx, caller: Caller, member: str) -> list[GroupOut]:
