@@ -1,5 +1,7 @@
 """`muster` and `python -m muster`: the verbs of the machine's owner and of the API's users."""
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +11,8 @@ from muster import __version__
 from muster.cli.root import Program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from muster.admin.nats import Cluster
     from muster.ca.secrets import Keyring
     from muster.settings import Configuration, Settings
@@ -96,6 +100,8 @@ class Machine:
     @staticmethod
     def run(configuration: "Configuration", say: Callable[[str], None]) -> None:
         """Serve until told to stop."""
+        if configuration.settings.workers > 1:
+            _share_meters(configuration.settings.data_dir / "meters")
         from muster import assembly  # noqa: PLC0415
 
         assembly.run(configuration, say)
@@ -120,6 +126,13 @@ class Machine:
         from muster.assembly import cluster as nats  # noqa: PLC0415
 
         return nats.nats_config(settings, cluster)
+
+
+def _share_meters(folder: "Path") -> None:
+    """Have all processes measure into one folder; to be said before prometheus_client is imported."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 @click.group(cls=Program, late=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

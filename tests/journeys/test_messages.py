@@ -246,6 +246,11 @@ def test_several_workers_share_broker_and_outbox(tmp_path: Path, database_url: C
             assert device.ended.wait(PATIENCE)
             assert 0 != gateway.mqtt().code
             gateway.operate(f"clients/{gateway.id}/enable")
+        # Whichever worker is asked tells of all of them, and of the parent that cuts.
+        for _ in range(4):
+            told = httpx.get(f"{server.url}/metrics").text
+            assert 'muster_logins_total{outcome="disabled"} 4.0' in told
+            assert float(told.split("\nmuster_cut_sessions_total ")[1].split("\n")[0]) >= 4
         assert 0 == server.stop()
 
 

@@ -183,6 +183,9 @@ def test_every_device_may_do_exactly_what_it_was_given(server: Server) -> None:
         session.close()
     world.close()
     assert [] == kept_where_nothing_may_be(world)
+    dropped = [kind for kind, cell in MATRIX.items() if cell.connect == IN and not cell.is_heard]
+    with server.client() as http:
+        assert f"muster_dropped_publishes_total {2 * EACH * len(dropped)}.0" in http.get("/metrics").text
 
 
 def received(session: Session, cell: Cell) -> list[str]:

@@ -102,9 +102,12 @@ def messages_of(parts: Parts) -> Messages | None:
         return following(parts, place)
     node = own_node(parts)
     binary = str(settings.nats_binary) if settings.nats_binary is not None else None
-    broker = Broker(find_binary(binary), node, broker_keys(parts.keyring))
+    meters = Meters(parts.registry)
+    keys, count = broker_keys(parts.keyring), meters.dropped.inc
+    broker = Broker(find_binary(binary), node, keys, on_refused=count)
     place = Place(urls=(broker.url,), doors=(node.mqtt,))
-    return Messages(plane=_plane(parts, place, leads=True), broker=broker, place=place, leads=True)
+    plane = _plane(parts, place, leads=True, meters=meters)
+    return Messages(plane=plane, broker=broker, place=place, leads=True)
 
 
 def following(parts: Parts, place: Place) -> Messages:

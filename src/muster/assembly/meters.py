@@ -26,20 +26,32 @@ def watch(store: AnyStore, registry: CollectorRegistry) -> None:
     )
 
     def committed(use_cases: int, duration: float) -> None:
+        # Where several processes measure into one folder only what is set is seen: the last one's queue.
+        waiting.set(store.depth)
         size.observe(use_cases)
         seconds.observe(duration)
 
+    waiting = Gauge(
+        "muster_store_waiting",
+        "Use cases that wait for the database.",
+        registry=registry,
+        multiprocess_mode="mostrecent",
+    )
     store.on_commit(committed)
-    waiting = Gauge("muster_store_waiting", "Use cases that wait for the database.", registry=registry)
     waiting.set_function(lambda: store.depth)
 
 
 async def count(store: AnyStore, registry: CollectorRegistry) -> None:
     """Keep the counts of what is provisioned, until cancelled; they are kept sums, so this costs nothing."""
     gateways = Gauge(
-        "muster_onboardings", "Gateways provisioned by one call and not taken back.", registry=registry
+        "muster_onboardings",
+        "Gateways provisioned by one call and not taken back.",
+        registry=registry,
+        multiprocess_mode="mostrecent",
     )
-    devices = Gauge("muster_devices", "Devices of all tenants.", registry=registry)
+    devices = Gauge(
+        "muster_devices", "Devices of all tenants.", registry=registry, multiprocess_mode="mostrecent"
+    )
     while True:
         with contextlib.suppress(MusterError):
             found = await store.read(_counts)

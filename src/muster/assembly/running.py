@@ -250,6 +250,7 @@ async def _upkeep(parts: Parts) -> None:
         "muster_certificates_expiring",
         "Certificates in use that end within thirty days.",
         registry=parts.registry,
+        multiprocess_mode="mostrecent",
     )
     while True:
         with contextlib.suppress(MusterError):

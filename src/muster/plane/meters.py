@@ -17,7 +17,12 @@ class Meters:
         self.login_seconds = Histogram(
             "muster_login_seconds", "Time to decide a connect", registry=registry, buckets=_FAST
         )
-        self.sessions = Gauge("muster_sessions", "Devices connected to the broker", registry=registry)
+        self.sessions = Gauge(
+            "muster_sessions",
+            "Devices connected to the broker",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self.cuts = Counter("muster_cut_sessions", "Sessions ended because rights changed", registry=registry)
         self.cut_seconds = Histogram(
             "muster_cut_seconds", "From the change of rights to its cuts", registry=registry, buckets=_FAST

@@ -1,6 +1,7 @@
 """What the door answers by itself, for those who run it: health, metrics and the documents of the API."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from muster.web import openapi
 from muster.web.choose import Dialect
@@ -19,6 +21,8 @@ from muster.web.page import POLICY, page
 from muster.web.reply import Rendered, Reply, render
 from muster.web.request import Request
 
+SHARED_METERS = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client reads it when it is imported."""
 ALLOW = ("GET", "HEAD", "OPTIONS")
 
 
@@ -100,4 +104,13 @@ class Operations:
         return Reply(body=html, headers=headers, media_type="text/html; charset=utf-8")
 
     def _metrics(self) -> Reply:
-        return Reply(body=generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        return Reply(body=generate_latest(_of_all(self._registry)), media_type=CONTENT_TYPE_LATEST)
+
+
+def _of_all(registry: CollectorRegistry) -> CollectorRegistry:
+    """Give what is shown: of several processes that measure into one folder, the numbers of all together."""
+    if SHARED_METERS not in os.environ:
+        return registry
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return together
