@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from psycopg.sql import SQL, Identifier
 
 from muster.ca.secrets import Keyring
@@ -36,6 +38,13 @@ class TestClock:
     def __call__(self) -> Instant:
         self.micros += 1000
         return Instant(self.micros)
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> None:
+    """Let no test hear, or fail to hear, because of how another one set up logging."""
+    structlog.reset_defaults()
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

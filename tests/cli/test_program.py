@@ -71,14 +71,17 @@ _SHORTER = {
     "Provision a gateway in one call, or many devices from a file.",
     "Onboard a gateway end to end, and show each step.",
     "Forget the tokens of a profile.",
+    "Certificates of clients: issue, list, renew, revoke.",
+    "Revoke a client's certificates; say what takes effect when.",
 }
 """Lines that say less than the command does."""
 
 
 def called() -> set[tuple[str, ...]]:
-    """Find the words that these tests call commands with."""
+    """Find the words that these tests and the journeys call commands with."""
     found = set()
-    for path in Path(__file__).parent.glob("*.py"):
+    tests = Path(__file__).parent.parent
+    for path in (*tests.glob("cli/*.py"), *tests.glob("journeys/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 words = tuple(

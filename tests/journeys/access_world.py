@@ -78,6 +78,8 @@ class World:
                 world.ids[f"role of {kind}"] = role["id"]
             key = made("/keys", {"type": 3, "duration": 3600})
             world.ids["key_id"] = key["id"]
+            certificate = made(f"/{domain}/certs", {"client_id": client, "ttl": "1h"})
+            world.ids["serial"] = world.ids["named"] = certificate["serial_number"]
             pat = made("/pats", {"name": "pat", "duration": "1h"})
             world.ids["pat_id"] = pat["id"]
         return world

@@ -11,6 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from muster.assembly.parts import keyring_of
 from muster.ca.tokens import Tokens
@@ -39,6 +43,13 @@ SECOND_TOKEN = {"refreshToken"}
 """Takes a token of another kind: tested with the tokens."""
 
 
+def signing_request() -> str:
+    """Give a CSR of a fresh key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256())
+    return asked.public_bytes(Encoding.PEM).decode()
+
+
 def bodies(ids: dict[str, str]) -> dict[str, Any]:
     """Give a valid body for each operation that takes one."""
     connect = {"channel_ids": [ids["channel"]], "client_ids": [ids["spare"]], "types": ["publish"]}
@@ -46,6 +57,13 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
     members, actions = {"members": [ids["user"]]}, {"actions": ["read"]}
     mark = ids["mark"]
     return {
+        "issueCert": {"client_id": ids["client"], "ttl": "1h"},
+        "issueCertFor": {"ttl": "1h", "options": {"common_name": "x"}},
+        "signCsr": {"csr": signing_request(), "ttl": "1h"},
+        "renewCert": {"ttl": "1h"},
+        "renewCertByPost": {"ttl": "1h"},
+        "rollOver": {},
+        "importAuthority": {"certificates": "x", "key": "y"},
         "createDomain": {"name": "d", "alias": f"d-{mark}"},
         "updateDomain": {"name": "d2"},
         "provision": {"external_id": f"x-{mark}", "external_key": "k"},
@@ -251,7 +269,14 @@ def test_the_owner_may_do_everything(server: Server, who: Callers, operations: l
     assert {} == wrong
 
 
-ADMINS_ONLY = {"listUsers", "freezeDomain", "listUserJournal"}
+ADMINS_ONLY = {
+    "listUsers",
+    "freezeDomain",
+    "listUserJournal",
+    "listAuthorities",
+    "rollOver",
+    "importAuthority",
+}
 ONES_OWN = {"updateUserSecret", "acceptInvitation", "rejectInvitation"}
 STATE = {
     ("enableClient", 409),

@@ -175,7 +175,16 @@ def test_the_command_line_takes_care_of_cas_and_certificates(tmp_path: Path) -> 
         pair = files_of(tmp_path, "imported", bundle([root.certificate]), key_pem(root.key))
         muster("ca", "import", *pair, token=admin)
         assert "BEGIN CERTIFICATE" in muster("certs", "issue", device, *here, "--ttl", "720h")
-        assert 2 == json.loads(muster("certs", "list", *here, "-o", "json"))["total"]
+        listed = json.loads(muster("certs", "list", *here, "-o", "json"))
+        assert 2 == listed["total"]
+        serial = (
+            listed["certs"][0]["serial_number"]
+            if "certs" in listed
+            else listed["certificates"][0]["serial_number"]
+        )
+        assert serial in muster("certs", "view", serial, *here, "-o", "json")
+        assert "BEGIN CERTIFICATE" in muster("certs", "renew", serial, *here)
+        assert "live_sessions" in muster("certs", "revoke", serial, *here)
         assert "live_sessions" in muster("revoke", device, *here)
         assert 0 == json.loads(muster("certs", "list", *here, "--revoked", "false", "-o", "json"))["total"]
 

@@ -113,7 +113,8 @@ async def test_a_worker_that_does_not_end_is_killed():
         made.stop.set()
     assert time.monotonic() - started < PATIENCE
     assert children
-    assert not any(is_alive(pid) for pid in children if "resource_tracker" not in _command(pid))
+    left = [_command(pid) for pid in children if is_alive(pid) and "spawn_main" in _command(pid)]
+    assert [] == left
 
 
 def _command(pid: int) -> str:

@@ -229,7 +229,8 @@ def _media_type(media_type: Any) -> str:
 def _response(status: int, kind: Any, media_type: str, schemas: _Schemas) -> Json:
     response: Json = {"description": HTTPStatus(status).phrase}
     if kind is bytes:
-        response["content"] = {media_type: {"schema": {"type": "string"}}}
+        # A handler that answers bytes of several types names them all, with commas.
+        response["content"] = {one: {"schema": {"type": "string"}} for one in media_type.split(", ")}
     elif kind not in _NO_SCHEMA:
         response["content"] = {media_type: {"schema": schemas.of(kind)}}
     return response

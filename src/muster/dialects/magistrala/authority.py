@@ -20,7 +20,7 @@ from muster.web.request import incoming, path_text
 from muster.web.wire import raw, rfc3339
 
 CRL, OCSP, CERT = "application/pkix-crl", "application/ocsp-response", "application/pkix-cert"
-PEM = "application/x-pem-file"
+PEM, ZIP = "application/x-pem-file", "application/zip"
 _PUBLIC = {"public": True, "content_type": "any"}
 _MOST_GET = 4096
 
@@ -119,13 +119,18 @@ def _wants_pem(request: AnyRequest) -> bool:
     return wanted == "pem" or (wanted is None and (PEM in accepted or "text/plain" in accepted))
 
 
-@get("/certs/crl", operation_id="getCrl", opt={**_PUBLIC, "query": ("format",)})
+@get("/certs/crl", operation_id="getCrl", media_type=f"{CRL}, {PEM}", opt={**_PUBLIC, "query": ("format",)})
 async def get_crl(request: AnyRequest, desk: Desk, options: Options) -> Rendered[bytes]:
     """Give the revocation list of the CA that signs: DER, or PEM with `format=pem`."""
     return await _list(request, desk, options, None)
 
 
-@get("/certs/crl/{issuer:str}", operation_id="getCrlOf", opt={**_PUBLIC, "query": ("format",)})
+@get(
+    "/certs/crl/{issuer:str}",
+    operation_id="getCrlOf",
+    media_type=f"{CRL}, {PEM}",
+    opt={**_PUBLIC, "query": ("format",)},
+)
 async def get_crl_of(request: AnyRequest, issuer: str, desk: Desk, options: Options) -> Rendered[bytes]:
     """Give the revocation list of one CA, as its certificates name it."""
     return await _list(request, desk, options, issuer)
@@ -134,7 +139,7 @@ async def get_crl_of(request: AnyRequest, issuer: str, desk: Desk, options: Opti
 # --- OCSP ----------------------------------------------------------------------------------------------
 
 
-@post("/certs/ocsp", operation_id="askOcsp", status_code=200, opt=_PUBLIC)
+@post("/certs/ocsp", operation_id="askOcsp", media_type=OCSP, status_code=200, opt=_PUBLIC)
 async def ask_ocsp(request: AnyRequest, data: bytes, desk: Desk, options: Options) -> Rendered[bytes]:
     """Say whether a certificate is revoked (RFC 6960): DER, or JSON with `serial_number` or `certificate`."""
     if b"application/json" in incoming(request).fields.get(b"content-type", b""):
@@ -155,7 +160,7 @@ async def _ocsp_of_json(data: bytes, desk: Desk, options: Options) -> Rendered[b
     return desk.answer(Reply(body=answer, media_type=OCSP))
 
 
-@get("/certs/ocsp/{question:path}", operation_id="getOcsp", opt=_PUBLIC)
+@get("/certs/ocsp/{question:path}", operation_id="getOcsp", media_type=OCSP, opt=_PUBLIC)
 async def get_ocsp(request: AnyRequest, question: str, desk: Desk, options: Options) -> Rendered[bytes]:
     """Say the same to a GET (RFC 6960, A.1): the question in Base64 is the end of the path."""
     path = incoming(request).scope.get("raw_path") or question.encode()
@@ -173,7 +178,7 @@ async def get_ocsp(request: AnyRequest, question: str, desk: Desk, options: Opti
 # --- the CA's certificates -----------------------------------------------------------------------------
 
 
-@get("/certs/ca/{issuer:str}", operation_id="getCa", opt=_PUBLIC)
+@get("/certs/ca/{issuer:str}", operation_id="getCa", media_type=CERT, opt=_PUBLIC)
 async def get_ca(issuer: str, desk: Desk, options: Options) -> Rendered[bytes]:
     """Give one CA's certificate as DER, as the certificates below it name it."""
     return desk.answer(Reply(body=ca_of(options).authority(issuer), media_type=CERT))
@@ -195,7 +200,12 @@ async def view_ca(desk: Desk, options: Options) -> Rendered[CaOut]:
     return desk.answer(Reply(body=body))
 
 
-@get("/certs/download-ca", operation_id="downloadCa", opt={**_PUBLIC, "query": ("format",)})
+@get(
+    "/certs/download-ca",
+    operation_id="downloadCa",
+    media_type=f"{ZIP}, {PEM}",
+    opt={**_PUBLIC, "query": ("format",)},
+)
 async def download_ca(request: AnyRequest, desk: Desk, options: Options) -> Rendered[bytes]:
     """Give the bundle to trust as PEM, or zipped with `format=zip`."""
     wanted = raw(request, "format")
@@ -211,7 +221,7 @@ async def download_ca(request: AnyRequest, desk: Desk, options: Options) -> Rend
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("ca.crt", bundle)
-    return desk.answer(Reply(body=packed.getvalue(), headers=headers, media_type="application/zip"))
+    return desk.answer(Reply(body=packed.getvalue(), headers=headers, media_type=ZIP))
 
 
 # --- care ----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from litestar import delete, get, post
 from muster.core import pki
 from muster.core.access import Caller
 from muster.core.certificates import Certificate, CertificateRequest
-from muster.core.errors import Malformed
+from muster.core.errors import Malformed, NotFound
 from muster.core.layout import KeyType
 from muster.core.model import Device
 from muster.core.pki import Receipt
@@ -194,7 +194,7 @@ def _revoked(done: Receipt) -> Reply:
     return Reply(body=Revoked(revocation_time=rfc3339(done.revoked_at)))
 
 
-@delete("/certs/revoke", operation_id="revokeCerts", status_code=200)
+@delete("/certs/revoke", operation_id="revokeCerts", status_code=200, opt={"errors": (NotFound,)})
 async def revoke_by_body(request: AnyRequest, data: Revocation, desk: Desk) -> Rendered[Revoked]:
     """Revoke all certificates of the thing in the body."""
     if not data.thing_id:
