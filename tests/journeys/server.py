@@ -72,10 +72,13 @@ class Server:
         raise AssertionError(f"the server did not start:\n{self.output()}")
 
     def stop(self) -> int:
-        """Ask it to end, as an init system does; give its exit code."""
+        """Ask it to end, as an init system does; give its exit code. What it said of a failure is shown."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=30)
+        code = self._process.wait(timeout=30)
+        if code:
+            sys.stderr.write(self.output()[-4000:])
+        return code
 
     def set_environment(self, **environment: str) -> None:
         """Change what the next start finds in its environment."""

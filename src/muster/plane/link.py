@@ -77,7 +77,14 @@ class Link:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._is_started:
+            await self._close()
+
+    async def _close(self) -> None:
+        # The broker may be going away at this very moment; the library then raises what the transport does.
+        try:
             await self.client.close()
+        except Exception as error:  # noqa: BLE001
+            log.info("broker connection", account=self._account, error=type(error).__name__, says=str(error))
 
     async def publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
