@@ -87,8 +87,8 @@ def fetch(tx: Tx, external_id: str, external_key: Secret | None) -> ConfigView:
     """
     plain = external_key or Secret("")
     found = tx.find(BootstrapConfig, ANYWHERE, external_id=external_id, external_key=plain)
-    known = tx.select(BootstrapConfig, ANYWHERE, Is("external_id", external_id), window=Window(limit=1))
     if found is None or found.external_key != plain:
+        known = tx.select(BootstrapConfig, ANYWHERE, Is("external_id", external_id), window=Window(limit=1))
         raise WrongExternalKey if known else UnknownExternalId
     return _fetched(tx, found)
 

@@ -27,12 +27,15 @@ from muster.store.rows import JsonValue, Sealed, Seals, Shape, no_nul, to_json
 _ENTITY_KINDS = {"groups": Kind.GROUP, "devices": Kind.DEVICE, "channels": Kind.CHANNEL}
 
 
+Build = Callable[[Flavor, Bind], Term]
+
+
 class Clause(NamedTuple):
     """One condition, ready to be compiled once and run often."""
 
     key: Hashable
     values: tuple[Any, ...]
-    build: Callable[[Flavor, Bind], Term]
+    build: Build
 
 
 def numbered(prefix: str) -> Bind:
@@ -41,15 +44,38 @@ def numbered(prefix: str) -> Bind:
     return lambda: bindparam(f"{prefix}{next(count)}")
 
 
+class _Equality(NamedTuple):
+    """All of an equality but the value: the same for every question after a field."""
+
+    key: Hashable
+    build: Build
+    none: Clause
+
+
+_EQUALITIES: dict[tuple[str, str], _Equality] = {}
+
+
+def _equality(shape: Shape, field: str) -> _Equality:
+    column = shape.column(field)
+    if column.info.get("folded"):
+
+        def build(_: Flavor, bind: Bind) -> Term:
+            return func.lower(column) == func.lower(bind())
+    else:
+
+        def build(_: Flavor, bind: Bind) -> Term:
+            return column == bind()
+
+    none = Clause(("null", field), (), lambda *_: column.is_(None))
+    return _EQUALITIES.setdefault((shape.name, field), _Equality(("is", field), build, none))
+
+
 def equal(shape: Shape, field: str, value: Any, seals: Seals) -> Clause:
     """The field equals the value, or has none when the value is None."""
-    column = shape.column(field)
+    known = _EQUALITIES.get((shape.name, field)) or _equality(shape, field)
     if value is None:
-        return Clause(("null", field), (), lambda *_: column.is_(None))
-    bound = (shape.value(field, value, seals),)
-    if column.info.get("folded"):
-        return Clause(("is", field), bound, lambda _, bind: func.lower(column) == func.lower(bind()))
-    return Clause(("is", field), bound, lambda _, bind: column == bind())
+        return known.none
+    return Clause(known.key, (shape.value(field, value, seals),), known.build)
 
 
 def one_of(shape: Shape, field: str, values: Any, seals: Seals, flavor: Flavor) -> Clause:

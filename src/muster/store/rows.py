@@ -225,9 +225,13 @@ class Shape:
 
     def value(self, field: str, given: Any, seals: Seals) -> Any:
         """Give the value to compare the column with. Malformed when no text could be equal to it."""
-        if isinstance(given, str) and "\0" in given:
-            raise no_nul()
-        return self.codecs[field].value(given, seals, f"{self.name}.{field}")
+        codec = self.codecs[field]
+        if isinstance(given, str):
+            if "\0" in given:
+                raise no_nul()
+            if type(codec) is Plain and type(given) is str:
+                return given
+        return codec.value(given, seals, f"{self.name}.{field}")
 
     def identity(self, noun: Any) -> tuple[Any, ...]:
         return tuple(getattr(noun, field) for field in self.key)
@@ -249,7 +253,7 @@ def shape_of(noun: type[Any], table: Table, *, is_tallied: bool = False) -> Shap
     return Shape(
         noun=noun,
         table=table,
-        name=table.name,
+        name=str(table.name),  # SQLAlchemy's own kind of str is slow to bind
         columns=columns,
         written=columns[:-1] if is_numbered else columns,
         key=key,

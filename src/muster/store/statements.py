@@ -22,7 +22,7 @@ from sqlalchemy import (
 from muster.core import errors
 from muster.core.model import Status, TenantId
 from muster.core.ports import ANYWHERE, Condition, Order, Window
-from muster.store.conditions import Clause, clause_of, numbered, order_field
+from muster.store.conditions import Build, Clause, clause_of, numbered, order_field
 from muster.store.flavor import Flavor, Term
 from muster.store.rows import Seals, Shape
 
@@ -43,8 +43,12 @@ class Statement(NamedTuple):
     """How many values; more may be given."""
     places: tuple[int, ...]
     constants: tuple[Any, ...]
+    is_plain: bool
+    """The values go in as they are given."""
 
-    def bind(self, values: Sequence[Any]) -> tuple[Any, ...]:
+    def bind(self, values: Sequence[Any]) -> Sequence[Any]:
+        if self.is_plain and len(values) == self.takes:
+            return values
         given = (*values[: self.takes], *self.constants)
         return tuple([given[place] for place in self.places])
 
@@ -56,6 +60,7 @@ class Statements:
         self.flavor = flavor
         self.seals = seals
         self._known: dict[Hashable, Statement] = {}
+        self._owned: dict[tuple[str, bool], Build] = {}
 
     # --- writing --------------------------------------------------------------------------------------
 
@@ -112,10 +117,9 @@ class Statements:
             return []
         if not shape.is_scoped:
             raise ValueError(f"{shape.noun.__name__} belongs to no tenant: ask ANYWHERE")
-        owner = shape.table.c.tenant_id
-        if is_indexed:
-            return [Clause("tenant", (tenant,), lambda _, bind: owner == bind())]
-        return [Clause("any tenant", (tenant,), lambda flavor, bind: flavor.unindexed(owner) == bind())]
+        key = (shape.name, is_indexed)
+        build = self._owned.get(key) or self._owned.setdefault(key, _owned(shape, is_indexed=is_indexed))
+        return [Clause("tenant" if is_indexed else "any tenant", (tenant,), build)]
 
     def select(
         self,
@@ -126,14 +130,14 @@ class Statements:
         window: Window | None = None,
         is_versioned: bool = False,
         is_single: bool = False,
-    ) -> tuple[str, tuple[Any, ...]]:
+    ) -> tuple[str, Sequence[Any]]:
         """Give SQL and parameters that read the rows, or only one of them, that meet all clauses."""
         keys = tuple([clause.key for clause in clauses])
         key = (
             "select",
             shape.name,
             keys,
-            _order_key(order),
+            order and _order_key(order),
             window and (window.limit is None),
             is_versioned,
             is_single,
@@ -149,12 +153,13 @@ class Statements:
                 query = query if window.limit is None else query.limit(bindparam("w1", type_=BigInteger))
             known = self._known[key] = self._compile(query)
         values = [value for clause in clauses for value in clause.values]
-        values += [self.flavor.path(each.path) for each in _chain(order) if each.path]
+        if order is not None:
+            values += [self.flavor.path(each.path) for each in _chain(order) if each.path]
         if window is not None:
             values += _checked(window)
         return known.sql, known.bind(values)
 
-    def count(self, shape: Shape, clauses: list[Clause]) -> tuple[str, tuple[Any, ...]]:
+    def count(self, shape: Shape, clauses: list[Clause]) -> tuple[str, Sequence[Any]]:
         """Count the rows that meet all clauses."""
         key = ("count", shape.name, *(clause.key for clause in clauses))
         known = self._known.get(key)
@@ -210,7 +215,15 @@ class Statements:
         known = given + fixed
         constants = tuple(compiled.binds[name].value for name in fixed)
         places = tuple(known.index(name) for name in names)
-        return Statement(str(compiled), len(given), places, constants)
+        is_plain = places == tuple(range(len(given)))
+        return Statement(str(compiled), len(given), places, constants, is_plain)
+
+
+def _owned(shape: Shape, *, is_indexed: bool) -> Build:
+    owner = shape.table.c.tenant_id
+    if is_indexed:
+        return lambda _, bind: owner == bind()
+    return lambda flavor, bind: flavor.unindexed(owner) == bind()
 
 
 def _place(name: str) -> tuple[int, int]:

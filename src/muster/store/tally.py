@@ -36,19 +36,21 @@ def count_rows(tally: Tally, shape: Shape, nouns: Any, *, sign: int = 1) -> None
     """Note that the nouns were added (or, with sign -1, taken away)."""
     for noun in nouns:
         tenant = noun.tenant_id if shape.is_scoped else ""
-        status = noun.status.value if shape.has_status else ""
+        status = noun.status._value_ if shape.has_status else ""
         tally[shape.name, tenant, status] += sign
 
 
-def sum_of(*, of_tenant: bool, of_status: bool, with_deltas: bool) -> Select[Any]:
-    """Sum the rows of a kind. Parameters, for each table read: kind, then tenant and status if asked for."""
-    asked = ["kind"] + ["tenant_id"] * of_tenant + ["status"] * of_status
+def sums_of(*, of_tenant: bool, with_deltas: bool) -> Select[Any]:
+    """Sum the rows of a kind by status. Parameters, for each table read: kind, then tenant if asked for."""
+    asked = ["kind"] + ["tenant_id"] * of_tenant
     parts = [
-        select(table.c.n).where(*(table.c[name] == bindparam(f"{table.name}_{name}") for name in asked))
+        select(table.c.status, table.c.n).where(
+            *(table.c[name] == bindparam(f"{table.name}_{name}") for name in asked)
+        )
         for table in ([tallies, tally_deltas] if with_deltas else [tallies])
     ]
     rows = (union_all(*parts) if with_deltas else parts[0]).subquery()
-    return select(func.coalesce(func.sum(rows.c.n), 0))
+    return select(rows.c.status, func.sum(rows.c.n)).group_by(rows.c.status)
 
 
 def _fold() -> Any:

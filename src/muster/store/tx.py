@@ -16,7 +16,7 @@ from muster.store.ids import Ids
 from muster.store.nouns import RANK, SHAPES
 from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import MOST_ROWS, Statements
-from muster.store.tally import Tally, count_rows, sum_of
+from muster.store.tally import Tally, count_rows, sums_of
 
 N = TypeVar("N")
 R = TypeVar("R")
@@ -262,23 +262,24 @@ class Transaction:
         statuses = _only_status(conditions)
         if shape.is_tallied and statuses is not None and (shape.has_status or not conditions):
             self._room.statements.scope(shape, tenant)
-            return sum(self._tallied(shape, tenant, status) for status in statuses)
+            return self._tallied(shape, tenant, statuses)
         clauses = self._room.statements.clauses(shape, tenant, conditions)
         ((n,),) = self._rows(*self._room.statements.count(shape, clauses))
         return int(n)
 
-    def _tallied(self, shape: Shape, tenant: TenantId, status: str | None) -> int:
-        asked = [value for value in (shape.name, tenant or None, status) if value is not None]
+    def _tallied(self, shape: Shape, tenant: TenantId, statuses: Sequence[str | None]) -> int:
         with_deltas = self._room.statements.flavor.has_row_versions
-        by = {"of_tenant": tenant != ANYWHERE, "of_status": status is not None, "with_deltas": with_deltas}
-        summed = self._room.statements.once(("tally", *by.values()), partial(sum_of, **by))
-        ((n,),) = self._rows(summed.sql, summed.bind(asked * (1 + with_deltas)))
-        return int(n) + sum(
-            change
+        by = {"of_tenant": tenant != ANYWHERE, "with_deltas": with_deltas}
+        sums = self._room.statements.once(("tally", *by.values()), partial(sums_of, **by))
+        asked = [shape.name, tenant] if tenant != ANYWHERE else [shape.name]
+        found = self._rows(sums.sql, sums.bind(asked * (1 + with_deltas)))
+        pending = [
+            (of_status, change)
             for tally in (self._session.tally, self.tally)
             for (kind, of_tenant, of_status), change in tally.items()
-            if kind == shape.name and tenant in (ANYWHERE, of_tenant) and status in (None, of_status)
-        )
+            if kind == shape.name and tenant in (ANYWHERE, of_tenant)
+        ]
+        return sum(int(n) for status, n in (*found, *pending) if None in statuses or status in statuses)
 
     def _equals(self, shape: Shape, tenant: TenantId, equals: dict[str, Any]) -> list[Clause]:
         statements = self._room.statements

@@ -1,6 +1,10 @@
 """One log line and one measurement for each request, at one seam."""
 
+import asyncio
+import atexit
+import contextlib
 import sys
+import threading
 import traceback
 from typing import Any, BinaryIO
 
@@ -14,10 +18,57 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
+class Lines:
+    """Writes log lines. In an event loop what only informs is written a moment later, many lines at once.
+
+    A line is written within SOON seconds; kill -9 may lose what came in these. Warnings and worse, and what
+    other threads say, are written at once, after all that came before.
+    """
+
+    SOON = 0.02
+
+    def __init__(self, to: BinaryIO) -> None:
+        self._to = to
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        atexit.register(self.flush)
+
+    def info(self, line: bytes) -> None:
+        """Write it soon."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.warning(line)
+            return
+        with self._lock:
+            self._waiting.append(line)
+            is_first = len(self._waiting) == 1
+        if is_first:
+            loop.call_later(self.SOON, self.flush)
+
+    debug = info
+
+    def warning(self, line: bytes) -> None:
+        """Write it now."""
+        with self._lock:
+            self._waiting.append(line)
+        self.flush()
+
+    error = critical = exception = warning
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock, contextlib.suppress(ValueError):  # of a stream that is closed already
+            if self._waiting:
+                self._to.write(b"\n".join([*self._waiting, b""]))
+                self._waiting.clear()
+                self._to.flush()
+
+
 def json_logger(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> Any:
     """Give a logger that writes one JSON object a line, of *level* and above."""
     return structlog.wrap_logger(
-        structlog.BytesLogger(to),
+        Lines(to),
         processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -26,10 +77,11 @@ def json_logger(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> Any:
 
 def log_as_json(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> None:
     """Have every logger of this process write like that."""
+    lines = Lines(to)
     structlog.configure(
         processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(to),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
 

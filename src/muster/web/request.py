@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from os import urandom
+from random import Random
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -97,6 +97,7 @@ class Request(LitestarRequest[Any, Any, Any]):
         return client[0] if client else ""
 
 
+_IDS = Random()  # noqa: S311 an id of a request is no secret
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/=+-]{0,63}")
 
 
@@ -104,7 +105,7 @@ def _request_id(fields: dict[bytes, bytes]) -> str:
     given = fields.get(b"x-request-id")
     if given is not None and _SANE_ID.fullmatch(given):
         return given.decode("ascii")
-    return urandom(8).hex()
+    return f"{_IDS.getrandbits(64):016x}"
 
 
 def incoming(request: AnyRequest) -> Request:

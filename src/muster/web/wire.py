@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ _LAST = 253_402_300_800 * 1_000_000 - 1
 _FIRST = -62_135_596_800 * 1_000_000
 
 
+@lru_cache(4096)  # lists are read again, and most of what is in them was never changed: twice the same
 def rfc3339(at: Instant) -> str:
     """Write a time as `2025-02-17T09:08:07.48145Z`: UTC, zeros at the end trimmed (spec A.0).
 

@@ -52,7 +52,7 @@ def client(
         created_at=rfc3339(device.created_at),
         updated_at=rfc3339(device.updated_at),
         updated_by=device.updated_by,
-        status=device.status.value,
+        status=device.status._value_,
         connection_types=connection_types(flow),
         **role_fields(role),
     )
