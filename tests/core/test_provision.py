@@ -149,7 +149,7 @@ async def test_a_limit_of_devices_is_kept_by_many_calls_at_once(house: House):
     assert 13 == sum(isinstance(end, LimitReached) for end in ends)
     assert [3, 6, 6, 3, 3] == await rows(house)
     with pytest.raises(LimitReached):
-        await house.do(provision.preview, DEFAULT, ask("another", "key"))
+        await house.do(provision.preview, DEFAULT, b"", ask("another", "key"))
 
 
 async def test_a_repeated_call_shows_secrets_only_to_whom_may_see_them(house: House):

@@ -24,7 +24,7 @@ from muster.store.engine import AnyStore
 from muster.web import app, auth, wire
 from muster.web import errors as web
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
-from muster.web.observe import json_logger
+from muster.web.observe import Lines, json_logger
 from muster.web.request import incoming
 
 NORTH_PORT, SOUTH_PORT = 9006, 8182
@@ -347,7 +347,8 @@ class Door:
         self.written = io.BytesIO()
         self.tokens = Tokens(self.keyring)
         self.passwords = PasswordPool()
-        self.log = json_logger(self.written)
+        self._lines = Lines(self.written)
+        self.log = json_logger(self._lines)
         self.app = app.build(
             dialects(self.unmarked),
             store=self.store,
@@ -400,6 +401,7 @@ class Door:
 
     def lines(self) -> list[dict[str, Any]]:
         """Give the log, line by line."""
+        self._lines.flush()
         return [msgspec.json.decode(line) for line in self.written.getvalue().splitlines()]
 
 

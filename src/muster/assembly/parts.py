@@ -1,5 +1,6 @@
 """Settings become keys, a store and the first admin."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from muster.core.ports import ANYWHERE, Is, Tx, Window
 from muster.settings import Configuration, Settings
 from muster.store import upkeep
 from muster.store.engine import AnyStore, open_store
-from muster.web.observe import json_logger, log_as_json
+from muster.web.observe import Lines, json_logger, log_as_json
 
 KEY_FILE = "master.key"
 
@@ -75,7 +76,8 @@ def prepare(configuration: Configuration) -> Parts:
 def open_parts(configuration: Configuration) -> Parts:
     """Open what prepare made ready."""
     settings = configuration.settings
-    log_as_json(level=settings.log_level.value)
+    lines = Lines(sys.stdout.buffer)
+    log_as_json(lines, settings.log_level.value)
     keyring = keyring_of(settings)
     store = open_store(database_url(settings), keyring, clock)
     registry = CollectorRegistry()
@@ -89,7 +91,7 @@ def open_parts(configuration: Configuration) -> Parts:
         pki=_pki(settings, store),
         clock=clock,
         registry=registry,
-        log=json_logger(level=settings.log_level.value),
+        log=json_logger(lines, settings.log_level.value),
     )
 
 

@@ -9,14 +9,24 @@ from muster.core.errors import Conflict, Malformed
 from muster.core.model import Channel, Tenant, TenantId
 from muster.core.ports import ANYWHERE, OneOf, Tx
 
+LONGEST_KEY = 1024
+"""Bytes of what is looked up by a value of the caller's: every database can index as much."""
 _UNSPEAKABLE = frozenset("/+#*>%\x7f")
 
 
+def check_key(field: str, value: str) -> str:
+    """Give an id, route or the like; Malformed, with the name of the *field*, beyond LONGEST_KEY bytes."""
+    if len(value.encode()) > LONGEST_KEY:
+        raise Malformed(f"{field} has at most {LONGEST_KEY} bytes")
+    return value
+
+
 def check_tenant_id(tenant_id: str) -> None:
-    """Raise Malformed for an id that no level of a topic can hold as it is, in MQTT or at the broker.
+    """Raise Malformed for an id too long, or one that no level of a topic can hold, in MQTT or at the broker.
 
     That is one with white space, control characters, or any of `/`, `+`, `#`, `*`, `>`, `%`.
     """
+    check_key("id", tenant_id)
     if any(c in _UNSPEAKABLE or c.isspace() or ord(c) < 0x20 for c in tenant_id):
         raise Malformed("a tenant's id may hold no white space and none of / + # * > %")
 

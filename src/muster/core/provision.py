@@ -260,12 +260,19 @@ def _enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> access.Standing:
     return standing
 
 
-def preview(tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, request: Request) -> Plan:
-    """Give the plan and write nothing. Conflict when the external id is in use already."""
+def preview(
+    tx: Tx, caller: Caller, tenant_id: TenantId, layout: Layout, layout_digest: bytes, request: Request
+) -> Plan:
+    """Give the plan and write nothing: an empty one when the call was made before and would only be answered.
+
+    Conflict when the external id is in use otherwise, as for provision.
+    """
     standing = _enter(tx, caller, tenant_id)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
-    has_config = tx.find(BootstrapConfig, tenant_id, external_id=request.external_id) is not None
-    if has_config or (made is not None and has_devices(tx, made)):
+    if made is not None and has_devices(tx, made):
+        _require_same(standing, made, _request_digest(tx, layout_digest, request))
+        return Plan(devices=(), channels=(), connections=(), config=None, is_whitelisted=False)
+    if tx.find(BootstrapConfig, tenant_id, external_id=request.external_id) is not None:
         raise Conflict("the external id is in use already")
     limit = standing.tenant.max_devices
     if 0 <= limit < tx.count(Device, tenant_id) + len(layout.devices):
@@ -326,14 +333,18 @@ def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:
 def _again(
     tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: bytes, signer: Signer | None
 ) -> Provisioned:
-    if made.created_by != standing.caller.id:
-        standing.require("device_read", "channel_read")
-    if made.request_digest != asked:
-        raise Conflict("the external id is in use with another key, name or layout")
+    _require_same(standing, made, asked)
     if made.answer is not None:
         return _load(made)
     certificates = validity.newest_of(tx, made.tenant_id, made.device_ids)
     return _with_certificates(_afresh(tx, made), list(certificates.values()), signer)
+
+
+def _require_same(standing: access.Standing, made: ProvisionRecord, asked: bytes) -> None:
+    if made.created_by != standing.caller.id:
+        standing.require("device_read", "channel_read")
+    if made.request_digest != asked:
+        raise Conflict("the external id is in use with another key, name or layout")
 
 
 def _afresh(tx: Tx, made: ProvisionRecord) -> Provisioned:

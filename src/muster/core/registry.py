@@ -121,10 +121,10 @@ def keep_limit_of(tx: Tx, tenant: Tenant, more: int) -> None:
 
 def _device(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewDevice) -> Device:
     return Device(
-        id=DeviceId(new.id or tx.new_id()),
+        id=DeviceId(names.check_key("id", new.id or tx.new_id())),
         tenant_id=tenant_id,
         name=new.name,
-        identity=new.identity,
+        identity=names.check_key("identity", new.identity),
         secret=new.secret or (Secret(tx.new_secret()) if new.needs_secret else None),
         status=new.status,
         tags=new.tags,
@@ -139,10 +139,10 @@ def _device(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewDevice) -> Devi
 
 def _channel(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewChannel) -> Channel:
     return Channel(
-        id=ChannelId(new.id or tx.new_id()),
+        id=ChannelId(names.check_key("id", new.id or tx.new_id())),
         tenant_id=tenant_id,
         name=new.name,
-        route=new.route,
+        route=names.check_key("route", new.route) if new.route is not None else None,
         status=new.status,
         tags=new.tags,
         metadata=new.metadata,
@@ -224,6 +224,7 @@ def update(
         raise NotFound
     changed = change(entity)
     if isinstance(changed, Channel) and isinstance(entity, Channel) and changed.route != entity.route:
+        names.check_key("route", changed.route or "")
         names.claim_channels(tx, tenant_id, [changed], chosen=[])
     return _write(tx, caller, changed, "update")
 

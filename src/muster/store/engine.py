@@ -3,19 +3,20 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable
-
-import psycopg
+from typing import TYPE_CHECKING, TypeAlias
 
 from muster.core import errors, ports
 from muster.core.model import Instant
-from muster.store.lines import connect as connect_server
 from muster.store.location import File, Server, locate
 from muster.store.migrations import HEAD
-from muster.store.postgres import PostgresStore
 from muster.store.sqlite import SqliteStore
 from muster.store.sqlite import connect as connect_file
 
-AnyStore = SqliteStore | PostgresStore
+if TYPE_CHECKING:
+    from muster.store.postgres import PostgresStore
+
+AnyStore: TypeAlias = "SqliteStore | PostgresStore"
+_VERSION = "SELECT version_num FROM alembic_version"
 
 
 def open_store(url: str, sealer: ports.Sealer, clock: Callable[[], Instant]) -> AnyStore:
@@ -25,21 +26,40 @@ def open_store(url: str, sealer: ports.Sealer, clock: Callable[[], Instant]) -> 
     open. Malformed for a URL that is neither SQLite's nor PostgreSQL's.
     """
     place = locate(url)
-    _require_schema(place)
     if isinstance(place, File):
+        _require_head(_version_of_file(place))
         return SqliteStore(place.path, sealer, clock)
+    from muster.store.postgres import PostgresStore  # noqa: PLC0415 its driver takes 9 MiB
+
+    _require_head(_version_of_server(place))
     return PostgresStore(place, sealer, clock)
 
 
-def _require_schema(place: File | Server) -> None:
-    if isinstance(place, File) and not place.path.exists():
+def _version_of_file(place: File) -> str:
+    if not place.path.exists():
         raise errors.Unavailable(f"there is no database file {place.path}: run `muster db upgrade`")
-    connection = connect_file(place.path) if isinstance(place, File) else connect_server(place)
-    with contextlib.closing(connection):
+    with contextlib.closing(connect_file(place.path)) as connection:
         try:
-            ((version,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        except (sqlite3.DatabaseError, psycopg.errors.UndefinedTable):
-            version = "none"
+            ((version,),) = connection.execute(_VERSION).fetchall()
+        except sqlite3.DatabaseError:
+            return "none"
+    return str(version)
+
+
+def _version_of_server(place: Server) -> str:
+    import psycopg  # noqa: PLC0415
+
+    from muster.store.lines import connect as connect_server  # noqa: PLC0415
+
+    with contextlib.closing(connect_server(place)) as connection:
+        try:
+            ((version,),) = connection.execute(_VERSION).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return "none"
+    return str(version)
+
+
+def _require_head(version: str) -> None:
     if version != HEAD:
         raise errors.Unavailable(
             f"the schema has version {version}, expected is {HEAD}: run `muster db upgrade`"

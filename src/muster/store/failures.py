@@ -4,7 +4,6 @@ import re
 import sqlite3
 from typing import Any
 
-import psycopg
 from sqlalchemy import UniqueConstraint
 
 from muster.core import errors
@@ -88,6 +87,8 @@ def dangling() -> errors.Conflict:
 
 def of_postgres(error: Exception) -> Exception:
     """Translate an error of psycopg, or give it back when it is a fault of ours."""
+    import psycopg  # noqa: PLC0415 SQLite needs none of it, and it takes 9 MiB
+
     match error:
         case psycopg.errors.UniqueViolation():
             return taken(*_CONSTRAINTS[error.diag.constraint_name or ""])
@@ -106,4 +107,6 @@ def of_postgres(error: Exception) -> Exception:
 
 def is_transient(error: Any) -> bool:
     """Say whether PostgreSQL asks to run the transaction again."""
+    import psycopg  # noqa: PLC0415
+
     return isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected)

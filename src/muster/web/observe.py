@@ -65,19 +65,18 @@ class Lines:
                 self._to.flush()
 
 
-def json_logger(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> Any:
-    """Give a logger that writes one JSON object a line, of *level* and above."""
+def json_logger(lines: Lines | None = None, level: str = "info") -> Any:
+    """Give a logger that writes one JSON object a line, of *level* and above; without *lines* to stdout."""
     return structlog.wrap_logger(
-        Lines(to),
+        lines or Lines(sys.stdout.buffer),
         processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     ).bind()
 
 
-def log_as_json(to: BinaryIO = sys.stdout.buffer, level: str = "info") -> None:
+def log_as_json(lines: Lines, level: str = "info") -> None:
     """Have every logger of this process write like that."""
-    lines = Lines(to)
     structlog.configure(
         processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -49,9 +49,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Give an event that SIGTERM or SIGINT sets from now on, in this event loop."""
+    """Give an event that SIGTERM, SIGINT or SIGHUP (its terminal is gone) sets from now on, in this loop."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     return stop
 

@@ -124,12 +124,15 @@ def test_a_layouts_metadata_is_never_shared_between_requests(muster: Muster, dom
 
 
 def test_a_dry_run_writes_nothing(muster: Muster, domain: str, owner: Person, asked: dict[str, str]):
-    """It shows the plan, and 409 where the real call would conflict."""
+    """It shows the plan: nothing to make where the call was made, and 409 where it would conflict."""
     plan = muster.ask("POST", f"/{domain}/mapping?dry_run=true", owner, json=asked)
     assert (200, True, 8) == (plan.status_code, plan.json()["dry_run"], len(plan.json()["connections"]))
     assert (0, 0, 0) == counts(muster, domain, owner)
     muster.make(f"/{domain}/mapping", owner, asked)
-    assert 409 == status(muster, "POST", f"/{domain}/mapping?dry_run=true", owner, asked)
+    again = muster.ask("POST", f"/{domain}/mapping?dry_run=true", owner, json=asked)
+    assert (200, [], []) == (again.status_code, again.json()["clients"], again.json()["connections"])
+    other = {**asked, "external_key": "another key"}
+    assert 409 == status(muster, "POST", f"/{domain}/mapping?dry_run=true", owner, other)
 
 
 def test_without_a_domain_the_callers_own_is_meant(

@@ -16,7 +16,7 @@ from muster.assembly.mail import sender_of
 from muster.core.errors import Unavailable
 from muster.settings import load
 from muster.web.mail import Mail
-from muster.web.observe import json_logger
+from muster.web.observe import Lines, json_logger
 from tests.dialects.magistrala.harness import PASSWORD, Muster, status
 
 NEW = "a new password"
@@ -162,7 +162,7 @@ def test_a_mail_that_is_not_taken_is_logged_without_what_it_says():
     """Neither address nor token; the request has its answer already."""
     settings = load({"MUSTER_MAIL_URL": "smtp://carl:secret-word@127.0.0.1:9"}).settings
     log = io.BytesIO()
-    send = sender_of(settings, json_logger(log))
+    send = sender_of(settings, json_logger(Lines(log)))
     assert send is not None
     mail = Mail(to="carl@example.com", subject="A new password", text="the token")
     with pytest.raises(Unavailable) as refused:

@@ -175,6 +175,25 @@ def test_names_have_at_most_1024_bytes(muster: Muster, domain: str, owner: Perso
     refused(muster, 400, "invalid name size", REQUEST, "POST", f"/{domain}/{path}", owner, json=body)
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "body"),
+    [
+        ("clients", "identity", {"credentials": {"identity": "{}"}}),
+        ("channels", "route", {"route": "{}"}),
+    ],
+)
+def test_what_is_looked_up_has_at_most_1024_bytes(
+    muster: Muster, domain: str, owner: Person, path: str, field: str, body: dict[str, object]
+):
+    """The same on every database, and the largest is found again."""
+    sized = {n: json.loads(json.dumps(body).replace("{}", "y" * n)) for n in (1024, 1025)}
+    made = muster.ask("POST", f"/{domain}/{path}", owner, json=sized[1024])
+    assert 201 == made.status_code, made.text
+    assert 200 == muster.ask("GET", f"/{domain}/{path}/{made.json()['id']}", owner).status_code
+    answer = muster.ask("POST", f"/{domain}/{path}", owner, json=sized[1025])
+    assert (400, f"{field} has at most 1024 bytes") == (answer.status_code, answer.json()["error"])
+
+
 def test_metadata_has_a_limit(muster: Muster, domain: str, owner: Person):
     """The setting max_metadata_bytes, at creation and at change."""
     large = {"a": "x" * 70_000}

@@ -209,7 +209,8 @@ async def _with_certificates(
 
 
 def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked: provision.Request) -> Plan:
-    return provision.preview(tx, caller, _tenant(tx, caller, domain, options), options.layout, asked)
+    tenant = _tenant(tx, caller, domain, options)
+    return provision.preview(tx, caller, tenant, options.layout, options.layout_digest, asked)
 
 
 async def _post(

@@ -51,10 +51,10 @@ async def _deliver(email: str, desk: Desk, options: Options) -> None:
     key, now = ("recovery", email), desk.clock()
     try:
         options.recoveries.check(key, now)
+        options.recoveries.failed(key, now)  # before anything is awaited: others ask at the same time
         user = await desk.store.read(tenancy.find_recoverable, email)
         if user is None or options.send_mail is None:
             return
-        options.recoveries.failed(key, now)
         await options.send_mail(_mail(user, desk, options))
     except (TooMany, Unavailable):
         return  # whoever asked may ask again; telling would tell that the address is known

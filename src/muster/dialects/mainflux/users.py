@@ -149,10 +149,12 @@ async def _send_recovery(
     key = ("recovery", email)
     try:
         options.recoveries.check(key, desk.clock())
+        options.recoveries.failed(
+            key, desk.clock()
+        )  # before anything is awaited: others ask at the same time
         user = await desk.store.read(tenancy.find_recoverable, email)
         if user is None:
             return
-        options.recoveries.failed(key, desk.clock())
         token = mint(desk, user, RECOVERY, options.recovery_lifetime)
         minutes = options.recovery_lifetime // 60
         text = _MAIL.format(email=email, minutes=minutes, where=options.public_url, token=token)
