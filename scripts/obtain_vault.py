@@ -1,6 +1,6 @@
 """Build a Vault server for the tests from its published Go module; needs a Go toolchain, takes some minutes.
 
-Version 1.14.8 is of the last line under the Mozilla Public License. Nothing of it is part of Muster.
+Version 1.14.1 is of the last line under the Mozilla Public License. Nothing of it is part of Muster.
 """
 
 import json
@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-MODULE, VERSION = "github.com/hashicorp/vault", "v1.14.8"
-SUM = "h1:YWj+v3sntJIyYkNh0aY2CQHiQCp2rjGBBXqzI0UUm3s="
-SDK = "github.com/hashicorp/vault/sdk@v0.10.2"
+MODULE, VERSION = "github.com/hashicorp/vault", "v1.14.1"
+SUM = "h1:JBRe4N6g6iu3yWenhlMn9PwSNAQYIQQ6PTYnbccvyxM="
+SDK = "github.com/hashicorp/vault/sdk@v0.9.2"
 """What the server was released with is only in its repository; this is the next one that was published."""
 TARGET = Path(__file__).parents[1] / ".venv" / "bin" / "vault"
 

@@ -239,15 +239,18 @@ class OwnCa:
     async def authorities(self) -> list[AuthorityView]:
         """Show all CAs, the newest first."""
         await self.refresh(within=0)
-        return _views(self._records, self.clock())
+        return self._views(self._records, self.clock())
 
     def roll_over(self, tx: Tx, *, with_root: bool) -> list[AuthorityView]:
         """Make a new issuing CA, and a new root above it if asked; the old ones stay trusted."""
-        return _views(kept.roll_over(tx, with_root=with_root), tx.now)
+        return self._views(kept.roll_over(tx, with_root=with_root), tx.now)
 
     def take_over(self, tx: Tx, *, certificates: str, key: str, password: str | None) -> list[AuthorityView]:
         """Sign with an existing CA from now on. Malformed with the reason when it cannot be used."""
-        return _views(kept.take_over(tx, certificates, key, password), tx.now)
+        return self._views(kept.take_over(tx, certificates, key, password), tx.now)
+
+    def _views(self, found: Sequence[AuthorityRecord], now: Instant) -> list[AuthorityView]:
+        return kept.views(found, kept.joined(found).current(now).id)
 
     async def revoked(self, issuer_id: str, serial: str) -> None:
         """Have whoever signed it know that it was revoked; for our own CA its record is enough."""
@@ -259,10 +262,6 @@ class OwnCa:
     def close(self) -> None:
         """End the threads that make keys."""
         self.keys.close()
-
-
-def _views(found: Sequence[AuthorityRecord], now: Instant) -> list[AuthorityView]:
-    return kept.views(found, kept.joined(found).current(now).id)
 
 
 def _status(found: Certificate | None, issuer_id: str) -> responder.Answer:

@@ -13,7 +13,6 @@ from hvac import exceptions
 from muster.ca.authority import bundle, public_key_of, read_certificates, serial_text
 from muster.ca.keys import UNREADABLE, PrivateKey, PublicKey, signing_hash, spki_sha256
 from muster.ca.names import device_uri, short
-from muster.ca.verify import Anchor, anchor
 from muster.core.errors import Malformed, Unavailable
 
 R = TypeVar("R")
@@ -27,8 +26,13 @@ class Signed:
 
     certificate: x509.Certificate
     serial: str
-    chain: str
-    """PEM of the CAs above it, without the root."""
+    authorities: tuple[x509.Certificate, ...]
+    """The CA that signed, and those above it."""
+
+    @property
+    def chain(self) -> str:
+        """PEM of the CAs above it, without the root."""
+        return bundle(each for each in self.authorities if each.subject != each.issuer)
 
 
 class Vault:
@@ -51,12 +55,12 @@ class Vault:
             )
         )
         made = _read(answer.get("certificate"))
-        above = [_read(each) for each in answer.get("ca_chain") or [answer.get("issuing_ca")]]
+        above = [_read(each) for each in (answer.get("issuing_ca"), *(answer.get("ca_chain") or ()))]
         _check(made, key, uri)
         return Signed(
             certificate=made,
             serial=serial_text(made.serial_number),
-            chain=bundle(each for each in above if each.subject != each.issuer),
+            authorities=tuple(dict.fromkeys(above)),
         )
 
     def revoke(self, serial: str) -> None:
@@ -166,12 +170,6 @@ def _check(made: x509.Certificate, key: PublicKey, uri: str) -> None:
         names = x509.SubjectAlternativeName([])
     if uri not in names.get_values_for_type(x509.UniformResourceIdentifier):
         raise Unavailable("Vault left the device's URI out; let the role have allowed_uri_sans")
-
-
-def anchor_of(certificate: x509.Certificate) -> Anchor:
-    """Trust the CA that signs for us there."""
-    der = certificate.public_bytes(Encoding.DER)
-    return anchor(der, tag="vault", is_own=True)
 
 
 def request_for(key: PrivateKey, device_id: str) -> str:
