@@ -20,7 +20,7 @@ from muster.ca.authorities import Authorities
 from muster.ca.authority import bundle, read_certificates, serial_text
 from muster.ca.csr import read_csr
 from muster.ca.keys import PrivateKey, key_pem, spki_sha256
-from muster.ca.vault import Signed, Vault, request_for
+from muster.ca.vault import Signed, Vault, names_of, request_for
 from muster.core.certificates import (
     AuthorityRecord,
     AuthorityView,
@@ -196,6 +196,8 @@ class RemotePreparation:
         """Journal the intent and ask Vault. Unavailable when it does not sign."""
         if not self._ca.is_known:
             await self._ca.look()
+        names = names_of(wanted.tenant_id, wanted.device_id, wanted.asked.names)
+        seconds = int(lifetime_of(wanted.asked).total_seconds())
         key, csr = await self._key(wanted)
         public = key.public_key() if key is not None else read_csr(csr).public_key
         intent = SigningIntent(
@@ -206,18 +208,14 @@ class RemotePreparation:
             created_at=self._ca.clock(),
         )
         await self._ca.journal.run(_journal, intent)
-        seconds = int(lifetime_of(wanted.asked).total_seconds())
-        signed = await asyncio.to_thread(
-            self._ca.vault.sign, csr, public, wanted.tenant_id, wanted.device_id, seconds
-        )
+        signed = await asyncio.to_thread(self._ca.vault.sign, csr, public, names, seconds)
         await self._ca.note(signed.authorities)
         self._used.clear()
         self._made[wanted.tenant_id, wanted.device_id] = _issued(signed, key, intent)
 
     async def _key(self, wanted: KeyWanted) -> tuple[PrivateKey | None, str]:
         if wanted.asked.csr:
-            read_csr(wanted.asked.csr)
-            return None, wanted.asked.csr
+            return None, read_csr(wanted.asked.csr).pem
         key = await asyncio.to_thread(self._ca.keys.take, kind_of(wanted.asked))
         return key, request_for(key, wanted.device_id)
 
