@@ -145,9 +145,9 @@ class Real:
     @property
     def revoked(self) -> list[str]:
         """The serials of what it revoked."""
-        found = [self.data("GET", f"{MOUNT}/cert/{each}")["data"] for each in self.certificates]
-        pairs = zip(self.certificates, found, strict=True)
-        return [serial for serial, each in pairs if each["revocation_time"]]
+        listed = self.data("LIST", f"{MOUNT}/certs")["data"]["keys"]
+        read = {each: self.data("GET", f"{MOUNT}/cert/{each}")["data"] for each in listed}
+        return [serial.replace(":", "") for serial, each in read.items() if each["revocation_time"]]
 
     def close(self) -> None:
         self._process.terminate()

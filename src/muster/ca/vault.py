@@ -98,6 +98,9 @@ class Vault:
             )
         except _Unknown:
             return
+        except _Refused:
+            if self.key_digest_of(serial) is not None:
+                raise
 
     def serials(self) -> list[str]:
         """Give the serials of all certificates it has."""
