@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run setup test test-long lint bench lock clean
+.PHONY: run setup test test-long vault lint bench lock clean
 
 run: $(VENV)/.run ## Set up and start Muster
 	$(BIN)/muster serve
@@ -12,17 +12,20 @@ run: $(VENV)/.run ## Set up and start Muster
 setup: $(VENV)/.test ## Everything for development
 
 test: $(VENV)/.test ## Lint, types and all tests but the long ones
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench scripts
+	$(BIN)/ruff check src tests bench scripts
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m "not long" tests
 
 test-long: $(VENV)/.test ## The long tests: kill -9 by the hundred
 	$(BIN)/python -m pytest -q -m long tests
 
+vault: $(VENV)/.test ## A real Vault for the tests, built from source; needs Go and some minutes
+	$(BIN)/python scripts/obtain_vault.py
+
 lint: $(VENV)/.test
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench scripts
+	$(BIN)/ruff check --fix src tests bench scripts
 	$(BIN)/mypy
 
 bench: $(VENV)/.test ## Measure; writes bench/RESULTS.md

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from muster.ca.authority import bundle, make_root
@@ -107,6 +109,8 @@ def refused_everywhere(server: Fleet, pair: tuple[Path, Path], channel: str) -> 
         "-url", f"{server.url}/certs/ocsp",
     )  # fmt: skip
     assert "revoked" in asked.stdout, asked.stdout + asked.stderr
+    assert "Response verify OK" in asked.stderr
+    assert "nonce" not in asked.stderr, "openssl sends a nonce and warns when it does not come back"
 
 
 def crl(server: Fleet) -> bytes:
@@ -197,13 +201,42 @@ def test_several_workers_share_one_ca(tmp_path: Path, database_url: Callable[[st
         operator = Operator(server)
         device = operator.map()["clients"][0]["id"]
         with server.client(admin_token(server)) as http:
-            assert 201 == http.post("/certs/authorities/rollover").status_code
+            rolled = http.post("/certs/authorities/rollover")
+        assert 201 == rolled.status_code
+        issuer = next(each["id"] for each in rolled.json()["authorities"] if each["is_current"])
+        for address in (f"/certs/crl/{issuer}", f"/certs/ca/{issuer}", "/.well-known/est/cacerts") * 4:
+            assert 200 == httpx.get(f"{server.url}{address}").status_code  # each on a new connection
         for name in ("a", "b", "c", "d"):
             made = operator.ask("POST", f"/certs/issue/{device}", json={"ttl": "10h"}).json()
             pair = files_of(tmp_path, name, made["certificate"], made["key"])
             for _ in range(3):
                 answer = server.curl("--cert", pair[0], "--key", pair[1], path="/clients/bootstrap/gw-1")
                 assert 200 == body_and_status(answer)[1]
+
+
+def test_a_repeated_rollover_makes_one_ca(tmp_path: Path) -> None:
+    """With an Idempotency-Key, at the same time too. Without one it makes another."""
+    with Fleet(tmp_path, MUSTER_MQTT="", MUSTER_MQTTS="", MUSTER_MQTT_WS="") as server:
+        admin = admin_token(server)
+
+        def roll_over(**headers: str) -> httpx.Response:
+            with server.client(admin) as http:
+                return http.post("/certs/authorities/rollover", headers=headers)
+
+        def issuing() -> int:
+            with server.client(admin) as http:
+                found = http.get("/certs/authorities").json()["authorities"]
+            return sum(each["role"] == "issuing" for each in found)
+
+        once = {"Idempotency-Key": "the new year's"}
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(lambda _: roll_over(**once), range(4)))
+        answers.append(roll_over(**once))
+        assert {201} == {each.status_code for each in answers}
+        assert 1 == len({each.content for each in answers})
+        assert 2 == issuing()
+        assert answers[0].content != roll_over().content
+        assert 3 == issuing()
 
 
 def test_a_password_over_tls_is_as_good_as_without(tmp_path: Path) -> None:

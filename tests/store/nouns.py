@@ -176,7 +176,12 @@ EVERY_NOUN: tuple[Any, ...] = (
     ),
     c.Revocation(id="7f01", issuer_id="ca1", revoked_at=AT, reason=1, not_after=AT),
     c.AuthorityRecord(
-        id="ca1", role="root", certificate="PEM", material=m.Secret("key"), not_after=AT, created_at=AT
+        id="issuing-ca1",
+        role="issuing",
+        certificate="PEM",
+        material=m.Secret("key"),
+        not_after=AT,
+        created_at=AT,
     ),
     c.SigningIntent(id="i1", tenant_id=T1, device_id=m.DeviceId("d1"), key_digest=b"k" * 32, created_at=AT),
     i.Credential(

@@ -229,6 +229,27 @@ async def test_a_whole_database_has_no_findings(filled, url, keyring):
         (["UPDATE devices SET secret_sealed = NULL"], "devices", "a digest and no value"),
         (["UPDATE devices SET status = 'enabled'"], "devices", "the tally says 0 enabled rows, there are 1"),
         (["DELETE FROM journal"], "journal", "the tally says 1 rows, there are 0"),
+        (
+            [f"UPDATE certificates SET revoked_at = 0, not_after = {10**17}, device_id = 'gone'"],
+            "certificates",
+            "device_id names nothing",
+        ),
+        (
+            [f"UPDATE certificates SET revoked_at = 0, not_after = {10**17}, tenant_id = 't-two'"],
+            "certificates",
+            "device_id names nothing",
+        ),
+        (["DELETE FROM authorities"], "certificates", "the CA that signed it is not there"),
+        (
+            ["UPDATE certificates SET issuer_id = 'gone'"],
+            "certificates",
+            "the CA that signed it is not there",
+        ),
+        (["DELETE FROM revocations"], "certificates", "it is revoked and on no revocation list"),
+        (["UPDATE revocations SET issuer_id = 'ca2'"], "certificates", "on no revocation list"),
+        (["UPDATE certificates SET revoked_at = 0"], "revocations", "its certificate is not revoked"),
+        (["UPDATE certificates SET id = '7f02'"], "certificates", "key does not open"),
+        (["UPDATE authorities SET id = 'issuing-ca2'"], "authorities", "material does not open"),
     ],
 )
 async def test_the_doctor_finds(filled, url, kind, keyring, statements, table, problem):

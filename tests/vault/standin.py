@@ -1,22 +1,18 @@
-"""Vaults for tests: a real one where a program is there, and a small server that speaks the same HTTP.
+"""A small server that speaks Vault's HTTP.
 
-The small one signs with a CA of its own, so what comes back is real; besides it can fail in the ways that
+It signs with a CA of its own, so what comes back is real; besides it can fail in the ways that
 a real one fails, at the moment a test chooses.
 """
 
 import json
-import shutil
-import subprocess
 import threading
 import time
 from datetime import timedelta
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -26,7 +22,6 @@ from muster.ca.leaf import issue_leaf
 from muster.ca.names import read_device_uri
 from muster.ca.revocation import Revoked, build_crl, crl_entry, crl_pem
 from muster.core.model import Instant
-from tests.journeys.server import free_port
 
 TOKEN, MOUNT, ROLE = "root", "pki", "devices"
 
@@ -49,7 +44,7 @@ class StandIn:
     """Signs, lists, reads and revokes as the PKI engine does, over HTTP on loopback."""
 
     def __init__(self) -> None:
-        self.mood = Mood.WELL
+        self.mood, self.token = Mood.WELL, TOKEN
         self.ca = make_issuing(make_root(now()), now())
         self.certificates: dict[str, str] = {}
         self.revoked: dict[str, Instant] = {}
@@ -86,9 +81,10 @@ class StandIn:
 
     def _sign(self, body: dict[str, Any]) -> dict[str, Any]:
         tenant, device = read_device_uri(body["uri_sans"]) or ("", "")
+        names = [name for key in ("alt_names", "ip_sans") for name in body[key].split(",") if name]
         ttl = timedelta(seconds=int(body["ttl"].removesuffix("s")))
         key = read_csr(body["csr"]).public_key
-        made = issue_leaf(self.ca, key, tenant_id=tenant, device_id=device, ttl=ttl, now=now())
+        made = issue_leaf(self.ca, key, tenant_id=tenant, device_id=device, ttl=ttl, now=now(), names=names)
         self.certificates[made.serial] = made.certificate
         chain = [bundle([each]) for each in (self.ca.certificate, *self.ca.above)]
         return {"certificate": made.certificate, "issuing_ca": chain[0], "ca_chain": chain}
@@ -136,63 +132,6 @@ def _handler(vault: StandIn) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_LIST = _do  # noqa: N815 the library's names
 
     return Handler
-
-
-def program() -> str | None:
-    """Give the OpenBao or Vault on PATH."""
-    return shutil.which("bao") or shutil.which("vault")
-
-
-class Real:
-    """An OpenBao or Vault in development mode with a PKI mount and a role."""
-
-    def __init__(self, folder: Path) -> None:
-        found, port = program(), free_port()
-        assert found is not None
-        self.address = f"http://127.0.0.1:{port}"
-        self._log = (folder / "vault.log").open("wb")
-        self._process = subprocess.Popen(
-            [found, "server", "-dev", f"-dev-root-token-id={TOKEN}", f"-dev-listen-address=127.0.0.1:{port}"],
-            stdout=self._log,
-            stderr=self._log,
-        )
-        self._prepare()
-
-    def _prepare(self) -> None:
-        deadline = time.monotonic() + 20
-        with httpx.Client(base_url=self.address, headers={"X-Vault-Token": TOKEN}) as http:
-            while time.monotonic() < deadline:
-                try:
-                    if http.get("/v1/sys/health").status_code == 200:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            for path, body in (
-                (f"sys/mounts/{MOUNT}", {"type": "pki", "config": {"max_lease_ttl": "87600h"}}),
-                (
-                    f"{MOUNT}/root/generate/internal",
-                    {"common_name": "Test CA", "ttl": "87600h", "key_type": "ec"},
-                ),
-                (
-                    f"{MOUNT}/roles/{ROLE}",
-                    {
-                        "allow_any_name": True,
-                        "enforce_hostnames": False,
-                        "allowed_uri_sans": ["https://muster.internal/*"],
-                        "client_flag": True,
-                        "server_flag": False,
-                        "key_type": "any",
-                        "max_ttl": "8760h",
-                        "no_store": False,
-                    },
-                ),
-            ):
-                assert http.post(f"/v1/{path}", json=body).status_code < 300
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
-        self._log.close()
 
 
 def serial_of(pem: str) -> int:

@@ -16,18 +16,19 @@ from muster.store import upkeep
 from muster.store.engine import AnyStore, open_store
 from tests.journeys.fleet import Fleet, Operator, body_and_status, files_of, run
 from tests.journeys.server import Server
-from tests.vault.standin import MOUNT, ROLE, TOKEN, Mood, Real, StandIn, now, program, serial_of
+from tests.vault.real import Real, program
+from tests.vault.standin import MOUNT, ROLE, TOKEN, Mood, StandIn, now, serial_of
 
 QUIET = {"MUSTER_MQTT": "", "MUSTER_MQTTS": "", "MUSTER_MQTT_WS": ""}
 if program() is None:
-    print("no bao or vault on PATH: the tests of Vault run against the stand-in only")
+    print("no bao or vault (make vault builds one): the tests of Vault run against the stand-in only")
 
 
 @pytest.fixture(params=["own", "stand-in", "real"])
 def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StandIn | Real | None]:
     """Give each CA in turn; None is our own."""
     if request.param == "real" and program() is None:
-        pytest.skip("no bao or vault on PATH")
+        pytest.skip("no bao or vault; `make vault` builds one")
     made = {"own": lambda: None, "stand-in": StandIn, "real": lambda: Real(tmp_path)}[request.param]()
     yield made
     if made is not None:
@@ -39,7 +40,7 @@ def settings_for(vault: StandIn | Real | None) -> dict[str, str]:
         return {}
     return {
         "MUSTER_VAULT_ADDR": vault.address,
-        "MUSTER_VAULT_TOKEN": TOKEN,
+        "MUSTER_VAULT_TOKEN": vault.token,
         "MUSTER_VAULT_PKI_PATH": MOUNT,
         "MUSTER_VAULT_ROLE": ROLE,
     }

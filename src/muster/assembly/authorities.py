@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from muster.ca.authorities import Authorities
 from muster.ca.authority import (
@@ -20,7 +21,7 @@ from muster.core.errors import Malformed, Unavailable
 from muster.core.model import Instant, Secret
 from muster.core.ports import ANYWHERE, Order, Tx
 
-ROOT, ISSUING, CROSSED = "root", "issuing", "crossed"
+ROOT, ISSUING, CROSSED, REMOTE = "root", "issuing", "crossed", "remote"
 
 
 def record_of(role: str, authority: Authority, now: Instant) -> AuthorityRecord:
@@ -62,7 +63,30 @@ def ensure(tx: Tx) -> list[AuthorityRecord]:
 def joined(found: Sequence[AuthorityRecord]) -> Authorities:
     """Give the issuing CAs ready to sign and verify."""
     crossed = [c for each in found if each.role == CROSSED for c in read_certificates(each.certificate)]
-    return Authorities([_authority(each) for each in found if each.role == ISSUING], crossed)
+    remote = [read_certificates(each.certificate) for each in found if each.role == REMOTE]
+    return Authorities([_authority(each) for each in found if each.role == ISSUING], crossed, remote)
+
+
+def remote_id(chain: Sequence[x509.Certificate]) -> str:
+    """Give the id of a CA that signs elsewhere."""
+    return chain[0].fingerprint(SHA256()).hex()[:40]
+
+
+def note_remote(tx: Tx, chain: Sequence[x509.Certificate]) -> list[AuthorityRecord]:
+    """Keep a CA that signs elsewhere, with those above it; what it signed is good while it is away, too."""
+    tx.lock("authorities")
+    if remote_id(chain) not in {each.id.partition("-")[2] for each in records(tx)}:
+        tx.add(
+            AuthorityRecord(
+                id=f"{REMOTE}-{remote_id(chain)}",
+                role=REMOTE,
+                certificate=bundle(chain),
+                material=Secret(""),
+                not_after=_instant(chain[0]),
+                created_at=tx.now,
+            )
+        )
+    return records(tx)
 
 
 def roll_over(tx: Tx, *, with_root: bool) -> list[AuthorityRecord]:
@@ -144,5 +168,5 @@ def _view(record: AuthorityRecord, current_id: str) -> AuthorityView:
         subject=certificate.subject.rfc4514_string(),
         not_before=Instant(int(certificate.not_valid_before_utc.timestamp()) * 1_000_000),
         not_after=record.not_after,
-        is_current=record.role == ISSUING and own_id == current_id,
+        is_current=record.role in (ISSUING, REMOTE) and own_id == current_id,
     )

@@ -5,6 +5,7 @@ found by that, and revoked.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,19 +14,21 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from muster.assembly import authorities as kept
 from muster.assembly.signing import OwnCa, kind_of, lifetime_of
-from muster.ca.authority import bundle, serial_text
+from muster.ca.authorities import Authorities
+from muster.ca.authority import bundle, read_certificates, serial_text
 from muster.ca.csr import read_csr
 from muster.ca.keys import PrivateKey, key_pem, spki_sha256
-from muster.ca.vault import Signed, Vault, anchor_of, request_for
-from muster.ca.verify import verify_chain
+from muster.ca.vault import Signed, Vault, names_of, request_for
 from muster.core.certificates import (
+    AuthorityRecord,
+    AuthorityView,
     Certificate,
     CertificateRequest,
     Issued,
     KeyWanted,
     RevocationList,
-    Shown,
     SigningIntent,
 )
 from muster.core.errors import MusterError, Unavailable
@@ -48,40 +51,55 @@ class RemoteCa(OwnCa):
         super().__init__(store, clock, base_url)
         self.vault = vault
         self.journal = store
-        self._chain: list[x509.Certificate] = []
         self._renewed_at = Instant(0)
 
     async def load(self) -> None:
         """Read our own CAs, and Vault's if it answers; else it is asked again with the first request."""
         await super().load()
-        try:
+        with contextlib.suppress(Unavailable):
             await self.look()
-        except Unavailable:
-            return
 
     async def look(self) -> None:
-        """Learn which CA signs there, if that is not known yet. Unavailable."""
-        if not self._chain:
-            self._chain = await asyncio.to_thread(self.vault.authorities)
+        """Learn which CA signs there now. Unavailable."""
+        await self.note(await asyncio.to_thread(self.vault.authorities))
+
+    async def note(self, chain: Sequence[x509.Certificate]) -> None:
+        """Trust a CA that signs there from now on, in every process, and while Vault is away. Unavailable."""
+        if kept.remote_id(chain) in self._remote():
+            return
+        try:
+            Authorities((), remote=[chain])
+        except MusterError as error:
+            raise Unavailable(f"Vault's CA cannot be used: {error.message}") from None
+        self._use(await self.journal.run(kept.note_remote, chain))
+
+    def _remote(self) -> dict[str, x509.Certificate]:
+        """The CAs that have signed there, by id, the newest first."""
+        found = (each for each in self._records if each.role == kept.REMOTE)
+        return {each.id.partition("-")[2]: read_certificates(each.certificate)[0] for each in found}
+
+    def _views(self, found: Sequence[AuthorityRecord], now: Instant) -> list[AuthorityView]:
+        remote = [each.id.partition("-")[2] for each in found if each.role == kept.REMOTE]
+        return kept.views(found, remote[0]) if remote else super()._views(found, now)
 
     @property
-    def ca_bundle(self) -> str:
-        """The CA certificates to trust: those that verify us, and Vault's."""
-        return super().ca_bundle + bundle(reversed(self._chain))
+    def is_known(self) -> bool:
+        """Whether any CA that signs there is known."""
+        return any(each.role == kept.REMOTE for each in self._records)
+
+    async def authority(self, issuer_id: str | None) -> bytes:
+        """Give a CA's certificate as DER, by default that of Vault's; NotFound."""
+        await self.refresh()
+        remote = self._remote()
+        if issuer_id is None and remote:
+            issuer_id = next(iter(remote))
+        if issuer_id in remote:
+            return remote[issuer_id].public_bytes(Encoding.DER)
+        return await super().authority(issuer_id)
 
     def preparation(self) -> "RemotePreparation":  # type: ignore[override]
         """Begin a request that may issue."""
         return RemotePreparation(self)
-
-    async def verify(self, chain_der: Sequence[bytes]) -> Shown:
-        """Verify a shown chain up to Vault's CA, or else our own."""
-        if self._chain:
-            try:
-                found = verify_chain(chain_der[0], chain_der[1:], [anchor_of(self._chain[0])], self.clock())
-                return Shown(serial=found.serial, fingerprint=found.fingerprint)
-            except MusterError:
-                pass  # our own CA may have issued it before Vault was set up
-        return await super().verify(chain_der)
 
     async def revocation_list(self, issuer_id: str | None) -> RevocationList:
         """Give Vault's list, or that of a CA of our own. Unavailable when Vault does not answer."""
@@ -103,7 +121,8 @@ class RemoteCa(OwnCa):
             await asyncio.to_thread(self.vault.revoke, serial)
 
     async def upkeep(self) -> None:
-        """Renew the token; revoke what Vault made and we have no record of."""
+        """Renew the token; learn of a new CA there; revoke what Vault made and we have no record of."""
+        await super().upkeep()
         if self.clock() - self._renewed_at > _TOKEN:
             await asyncio.to_thread(self.vault.renew_token)
             self._renewed_at = self.clock()
@@ -175,7 +194,10 @@ class RemotePreparation:
 
     async def prepare(self, wanted: KeyWanted) -> None:
         """Journal the intent and ask Vault. Unavailable when it does not sign."""
-        await self._ca.look()
+        if not self._ca.is_known:
+            await self._ca.look()
+        names = names_of(wanted.tenant_id, wanted.device_id, wanted.asked.names)
+        seconds = int(lifetime_of(wanted.asked).total_seconds())
         key, csr = await self._key(wanted)
         public = key.public_key() if key is not None else read_csr(csr).public_key
         intent = SigningIntent(
@@ -186,17 +208,14 @@ class RemotePreparation:
             created_at=self._ca.clock(),
         )
         await self._ca.journal.run(_journal, intent)
-        seconds = int(lifetime_of(wanted.asked).total_seconds())
-        signed = await asyncio.to_thread(
-            self._ca.vault.sign, csr, public, wanted.tenant_id, wanted.device_id, seconds
-        )
+        signed = await asyncio.to_thread(self._ca.vault.sign, csr, public, names, seconds)
+        await self._ca.note(signed.authorities)
         self._used.clear()
         self._made[wanted.tenant_id, wanted.device_id] = _issued(signed, key, intent)
 
     async def _key(self, wanted: KeyWanted) -> tuple[PrivateKey | None, str]:
         if wanted.asked.csr:
-            read_csr(wanted.asked.csr)
-            return None, wanted.asked.csr
+            return None, read_csr(wanted.asked.csr).pem
         key = await asyncio.to_thread(self._ca.keys.take, kind_of(wanted.asked))
         return key, request_for(key, wanted.device_id)
 

@@ -174,7 +174,11 @@ class OwnCa:
 
     async def _find(self, issuer_id: str | None) -> Authority:
         await self.refresh()
-        return self._authority(issuer_id)
+        try:
+            return self._authority(issuer_id)
+        except NotFound:
+            await self.refresh(within=0)  # another process may have rolled over just now
+            return self._authority(issuer_id)
 
     def _authority(self, issuer_id: str | None) -> Authority:
         return self.current if issuer_id is None else self._all.find(issuer_id)
@@ -183,7 +187,7 @@ class OwnCa:
         """Answer a DER question about one certificate; what is wrong with it is in the answer."""
         await self.refresh()
         try:
-            asked = responder.read_question(question, self._all)
+            asked = await self._asked(question)
         except NotFound:
             return responder.refuse("unauthorized")
         except Malformed:
@@ -192,6 +196,13 @@ class OwnCa:
             return await self._answer(asked)
         except MusterError:
             return responder.refuse("later")
+
+    async def _asked(self, question: bytes) -> responder.Question:
+        try:
+            return responder.read_question(question, self._all)
+        except NotFound:
+            await self.refresh(within=0)  # another process may have rolled over just now
+            return responder.read_question(question, self._all)
 
     async def ocsp_of(self, serial: str) -> bytes:
         """Give the answer for a serial in hex or a certificate in PEM; NotFound if none of ours signed it."""
@@ -206,9 +217,14 @@ class OwnCa:
         found = await self._store.read(validity.by_serial, asked.serial)
         return responder.answer(asked, _status(found, asked.ca.id), self.clock())
 
-    def authority(self, issuer_id: str | None) -> bytes:
+    async def authority(self, issuer_id: str | None) -> bytes:
         """Give a CA's certificate as DER, by default that of the one that signs; NotFound."""
-        return self._authority(issuer_id).der
+        return (await self._find(issuer_id)).der
+
+    async def bundle(self) -> str:
+        """Give the CA certificates to trust, as the database has them now."""
+        await self.refresh(within=0)
+        return self.ca_bundle
 
     def certs_only(self, pem: str) -> bytes:
         """Give certificates as EST sends them."""
@@ -223,24 +239,18 @@ class OwnCa:
     async def authorities(self) -> list[AuthorityView]:
         """Show all CAs, the newest first."""
         await self.refresh(within=0)
-        return kept.views(self._records, self.current.id)
+        return self._views(self._records, self.clock())
 
-    async def roll_over(self, *, with_root: bool) -> list[AuthorityView]:
+    def roll_over(self, tx: Tx, *, with_root: bool) -> list[AuthorityView]:
         """Make a new issuing CA, and a new root above it if asked; the old ones stay trusted."""
-        return await self._change(kept.roll_over, with_root=with_root)
+        return self._views(kept.roll_over(tx, with_root=with_root), tx.now)
 
-    async def take_over(self, certificates: str, key: str, password: str | None) -> list[AuthorityView]:
+    def take_over(self, tx: Tx, *, certificates: str, key: str, password: str | None) -> list[AuthorityView]:
         """Sign with an existing CA from now on. Malformed with the reason when it cannot be used."""
-        return await self._change(kept.take_over, certificates, key, password)
+        return self._views(kept.take_over(tx, certificates, key, password), tx.now)
 
-    async def _change(
-        self, use_case: Callable[..., list[AuthorityRecord]], *args: object, **kwargs: object
-    ) -> list[AuthorityView]:
-        def change(tx: Tx) -> list[AuthorityRecord]:
-            return use_case(tx, *args, **kwargs)
-
-        self._use(await self._store.run(change))
-        return kept.views(self._records, self.current.id)
+    def _views(self, found: Sequence[AuthorityRecord], now: Instant) -> list[AuthorityView]:
+        return kept.views(found, kept.joined(found).current(now).id)
 
     async def revoked(self, issuer_id: str, serial: str) -> None:
         """Have whoever signed it know that it was revoked; for our own CA its record is enough."""

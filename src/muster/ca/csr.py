@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from muster.ca.keys import UNREADABLE, PublicKey, WeakKey, check_public_key, spki_sha256
 from muster.core.errors import Malformed
@@ -22,6 +23,8 @@ class Csr:
     spki_sha256: bytes
     subject_der: bytes
     """What the requester calls itself. For logs and comparisons only; no certificate gets this name."""
+    pem: str
+    """The request itself, whatever form it came in."""
 
 
 def read_csr(data: str | bytes) -> Csr:
@@ -43,6 +46,7 @@ def read_csr(data: str | bytes) -> Csr:
         public_key=public_key,
         spki_sha256=spki_sha256(public_key),
         subject_der=subject,
+        pem=request.public_bytes(Encoding.PEM).decode(),
     )
 
 

@@ -1,6 +1,6 @@
 """A PKI engine of Vault or OpenBao, asked over HTTP. Everything here waits: call it on its own thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -8,15 +8,16 @@ import hvac
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hvac import exceptions
 
 from muster.ca.authority import bundle, public_key_of, read_certificates, serial_text
 from muster.ca.keys import UNREADABLE, PrivateKey, PublicKey, signing_hash, spki_sha256
-from muster.ca.names import device_uri, short
-from muster.ca.verify import Anchor, anchor
+from muster.ca.names import alternative_names, device_uri, short
 from muster.core.errors import Malformed, Unavailable
 
 R = TypeVar("R")
+E = TypeVar("E", bound=x509.ExtensionType)
 PATIENCE = 10.0
 """Seconds that one call may take."""
 
@@ -27,8 +28,32 @@ class Signed:
 
     certificate: x509.Certificate
     serial: str
-    chain: str
-    """PEM of the CAs above it, without the root."""
+    authorities: tuple[x509.Certificate, ...]
+    """The CA that signed, and those above it."""
+
+    @property
+    def chain(self) -> str:
+        """PEM of the CAs above it, without the root."""
+        return bundle(each for each in self.authorities if each.subject != each.issuer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What a certificate is to call its device."""
+
+    common_name: str
+    uri: str
+    others: tuple[x509.GeneralName, ...] = ()
+    """DNS names and IP addresses that an operator asked for."""
+
+
+def names_of(tenant_id: str, device_id: str, others: Iterable[str] = ()) -> Names:
+    """Give a device's names. Malformed when *others* are neither DNS names nor IP addresses."""
+    return Names(
+        common_name=short(device_id),
+        uri=device_uri(tenant_id, device_id),
+        others=tuple(alternative_names(others)),
+    )
 
 
 class Vault:
@@ -41,22 +66,28 @@ class Vault:
         self._mount = mount
         self._role = role
 
-    def sign(self, csr: str, key: PublicKey, tenant_id: str, device_id: str, ttl_seconds: int) -> Signed:
-        """Have a device's key certified; the answer is checked to be for this key and this device."""
-        uri = device_uri(tenant_id, device_id)
-        wanted = {"ttl": f"{ttl_seconds}s", "uri_sans": uri, "exclude_cn_from_sans": True, "format": "pem"}
+    def sign(self, csr: str, key: PublicKey, names: Names, ttl_seconds: int) -> Signed:
+        """Have a device's key certified; the answer is checked to be for this key and these names only."""
+        wanted = {
+            "ttl": f"{ttl_seconds}s",
+            "uri_sans": names.uri,
+            "alt_names": ",".join(each.value for each in names.others if isinstance(each, x509.DNSName)),
+            "ip_sans": ",".join(str(each.value) for each in names.others if isinstance(each, x509.IPAddress)),
+            "exclude_cn_from_sans": True,
+            "format": "pem",
+        }
         answer = self._data(
             lambda: self._client.secrets.pki.sign_certificate(
-                self._role, csr, short(device_id), extra_params=wanted, mount_point=self._mount
+                self._role, csr, names.common_name, extra_params=wanted, mount_point=self._mount
             )
         )
         made = _read(answer.get("certificate"))
-        above = [_read(each) for each in answer.get("ca_chain") or [answer.get("issuing_ca")]]
-        _check(made, key, uri)
+        above = [_read(each) for each in (answer.get("issuing_ca"), *(answer.get("ca_chain") or ()))]
+        _check(made, key, names)
         return Signed(
             certificate=made,
             serial=serial_text(made.serial_number),
-            chain=bundle(each for each in above if each.subject != each.issuer),
+            authorities=tuple(dict.fromkeys(above)),
         )
 
     def revoke(self, serial: str) -> None:
@@ -67,6 +98,9 @@ class Vault:
             )
         except _Unknown:
             return
+        except _Refused:
+            if self.key_digest_of(serial) is not None:
+                raise
 
     def serials(self) -> list[str]:
         """Give the serials of all certificates it has."""
@@ -157,21 +191,31 @@ def _read(pem: object) -> x509.Certificate:
         raise _nonsense() from None
 
 
-def _check(made: x509.Certificate, key: PublicKey, uri: str) -> None:
+def _check(made: x509.Certificate, key: PublicKey, names: Names) -> None:
+    """A role that is set up otherwise lets the signing request choose. Unavailable, with what to change."""
     if spki_sha256(public_key_of(made)) != spki_sha256(key):
         raise Unavailable("Vault certified another key")
+    called = [each.value for each in made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if called != [names.common_name]:
+        raise Unavailable("Vault let the request choose the name; the role needs use_csr_common_name=false")
+    wanted = {x509.UniformResourceIdentifier(names.uri), *names.others}
+    alternatives = _extension(made, x509.SubjectAlternativeName)
+    if set(alternatives or ()) != wanted:
+        raise Unavailable("Vault put in other names; the role needs use_csr_sans=false and allowed_uri_sans")
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in (_extension(made, x509.ExtendedKeyUsage) or ()):
+        raise Unavailable("Vault's certificate is for no client; the role needs client_flag=true")
+    constraints = _extension(made, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise Unavailable("Vault made a CA of a device")
+
+
+def _extension(made: x509.Certificate, kind: type[E]) -> E | None:
     try:
-        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return made.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        names = x509.SubjectAlternativeName([])
-    if uri not in names.get_values_for_type(x509.UniformResourceIdentifier):
-        raise Unavailable("Vault left the device's URI out; let the role have allowed_uri_sans")
-
-
-def anchor_of(certificate: x509.Certificate) -> Anchor:
-    """Trust the CA that signs for us there."""
-    der = certificate.public_bytes(Encoding.DER)
-    return anchor(der, tag="vault", is_own=True)
+        return None
+    except UNREADABLE:
+        raise _nonsense() from None
 
 
 def request_for(key: PrivateKey, device_id: str) -> str:

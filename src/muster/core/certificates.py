@@ -86,10 +86,12 @@ class AuthorityRecord:
 
     id: str
     role: str
-    """`root`, `issuing`, or `crossed`: the certificate of a new root, signed by an old one."""
+    """`root`, `issuing`; `crossed`: the certificate of a new root, signed by an old one;
+    `remote`: one that signs elsewhere."""
     certificate: str
+    """PEM; of a remote one with those above it."""
     material: Secret
-    """Key and chain, PEM; of a crossed one empty."""
+    """Key and chain, PEM; of a crossed and a remote one empty."""
     not_after: Instant
     created_at: Instant
     retired_at: Instant = NEVER

@@ -1,11 +1,18 @@
 """What may be issued, renewed and revoked, and for whom; what a revocation reaches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from muster.core import access, events, messaging, validity
 from muster.core.access import Caller, record, require
-from muster.core.certificates import Certificate, CertificateRequest, Issued, Shown, SigningIntent
+from muster.core.certificates import (
+    AuthorityView,
+    Certificate,
+    CertificateRequest,
+    Issued,
+    Shown,
+    SigningIntent,
+)
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
 from muster.core.mappings import spoil_answers
 from muster.core.messaging import Passage, Reason, Refusal, Rights
@@ -118,10 +125,13 @@ def require_admin(_tx: Tx, caller: Caller) -> None:
         raise Forbidden
 
 
-def note_authorities(tx: Tx, caller: Caller, operation: str) -> None:
-    """Write into the journal what an admin did to the CAs."""
+def change_authorities(
+    tx: Tx, caller: Caller, operation: str, change: Callable[[Tx], list[AuthorityView]]
+) -> list[AuthorityView]:
+    """Change the CAs for an admin, and write it into the journal; both or neither."""
     require_admin(tx, caller)
     record(tx, caller, caller.user.personal_tenant, operation, ["authorities"])
+    return change(tx)
 
 
 # --- reading -------------------------------------------------------------------------------------------

@@ -363,8 +363,11 @@ class Pki(Protocol):
     async def ocsp_of(self, serial: str) -> bytes:
         """Give the answer for a serial in hex; NotFound when no CA of ours signed it."""
 
-    def authority(self, issuer_id: str | None) -> bytes:
+    async def authority(self, issuer_id: str | None) -> bytes:
         """Give a CA's certificate as DER, by default that of the one that signs; NotFound."""
+
+    async def bundle(self) -> str:
+        """Give the same as `ca_bundle`, as the database has it now."""
 
     def certs_only(self, pem: str) -> bytes:
         """Give certificates as EST sends them (RFC 7030, 4.1.3): PKCS #7, Base64."""
@@ -375,11 +378,14 @@ class Pki(Protocol):
     async def authorities(self) -> list[AuthorityView]:
         """Show all CAs, the newest first."""
 
-    async def roll_over(self, *, with_root: bool) -> list[AuthorityView]:
-        """Make a new issuing CA, and a new root above it if asked; the old ones stay trusted."""
+    def roll_over(self, tx: Tx, *, with_root: bool) -> list[AuthorityView]:
+        """Make a new issuing CA, and a new root above it if asked; the old ones stay trusted.
 
-    async def take_over(self, certificates: str, key: str, password: str | None) -> list[AuthorityView]:
-        """Sign with an existing CA from now on. Malformed with the reason when it cannot be used."""
+        It signs as soon as `authorities` was asked after the commit, in other processes a little later.
+        """
+
+    def take_over(self, tx: Tx, *, certificates: str, key: str, password: str | None) -> list[AuthorityView]:
+        """Sign with an existing CA, as with a new one. Malformed with the reason when it cannot be used."""
 
 
 class Passwords(Protocol):

@@ -1,5 +1,6 @@
 """Proves on a live database that it is whole: nothing dangles, every seal opens, every tally is the count."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ def examine(url: str, sealer: Sealer) -> list[Finding]:
     with snapshot(url) as connection:
         flavor = SQLITE if connection.dialect.name == "sqlite" else POSTGRES
         checks = [_file(connection), *_references(connection), *_records(connection, flavor)]
+        checks += [*_certificates(connection)]
         checks += [_seals(connection, shape, sealer) for shape in SHAPES.values()]
         checks += [_tallies(connection, shape) for shape in SHAPES.values() if shape.is_tallied]
         return [finding for check in checks for finding in _first(check)]
@@ -140,6 +142,32 @@ def _half_made(
 
 def _shown(row: Any) -> str:
     return " ".join(map(str, row))
+
+
+def _certificates(connection: sa.Connection) -> Iterator[Iterator[Finding]]:
+    """A good certificate is of a device and of a CA that are there; a revoked one is on its CA's list.
+
+    The record of a revoked or expired one outlives its device. Vault's CA is not kept here.
+    """
+    made, entry = t.certificates, t.revocations
+    now = time.time_ns() // 1000
+    is_good = (made.c.revoked_at == 0, made.c.not_after > now)
+    yield _link(connection, made, ("device_id", "tenant_id"), _DEVICE, *is_good)
+    signer = t.authorities.c.id == sa.literal("issuing-").concat(made.c.issuer_id)
+    unknown = sa.select(made.c.id).where(
+        made.c.issuer_id != "vault", ~sa.exists(sa.select(1).select_from(t.authorities).where(signer))
+    )
+    yield _half_made(connection, unknown, "the CA that signed it is not there", "certificates")
+    same = sa.and_(entry.c.id == made.c.id, entry.c.issuer_id == made.c.issuer_id)
+    unlisted = sa.select(made.c.id).where(
+        made.c.revoked_at != 0, ~sa.exists(sa.select(1).select_from(entry).where(same))
+    )
+    yield _half_made(connection, unlisted, "it is revoked and on no revocation list", "certificates")
+    revoked = sa.select(1).select_from(made).where(same, made.c.revoked_at != 0)
+    good = sa.select(entry.c.id).where(
+        sa.exists(sa.select(1).select_from(made).where(same)), ~sa.exists(revoked)
+    )
+    yield _half_made(connection, good, "its certificate is not revoked", "revocations")
 
 
 # --- every seal opens ---------------------------------------------------------------------------------

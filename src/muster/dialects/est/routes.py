@@ -104,7 +104,8 @@ async def _issue(request: AnyRequest, desk: Desk, est: Est, body: bytes) -> Rend
 @get("/.well-known/est/cacerts", operation_id="cacerts", opt=_PUBLIC)
 async def cacerts(desk: Desk, est: Est) -> Rendered[bytes]:
     """Give the CA certificates to trust."""
-    return desk.answer(Reply(body=est.pki.certs_only(est.pki.ca_bundle), headers=_BASE64, media_type=CERTS))
+    found = est.pki.certs_only(await est.pki.bundle())
+    return desk.answer(Reply(body=found, headers=_BASE64, media_type=CERTS))
 
 
 @get("/.well-known/est/csrattrs", operation_id="csrattrs", opt=_PUBLIC)

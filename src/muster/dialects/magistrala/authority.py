@@ -5,6 +5,7 @@ import zipfile
 from base64 import b64decode, encodebytes
 from binascii import Error as Base64Error
 from email.utils import formatdate
+from functools import partial
 
 import msgspec
 from litestar import get, post
@@ -181,7 +182,7 @@ async def get_ocsp(request: AnyRequest, question: str, desk: Desk, options: Opti
 @get("/certs/ca/{issuer:str}", operation_id="getCa", media_type=CERT, opt=_PUBLIC)
 async def get_ca(issuer: str, desk: Desk, options: Options) -> Rendered[bytes]:
     """Give one CA's certificate as DER, as the certificates below it name it."""
-    return desk.answer(Reply(body=ca_of(options).authority(issuer), media_type=CERT))
+    return desk.answer(Reply(body=await ca_of(options).authority(issuer), media_type=CERT))
 
 
 @get("/certs/view-ca", operation_id="viewCa", opt=_PUBLIC)
@@ -211,7 +212,7 @@ async def download_ca(request: AnyRequest, desk: Desk, options: Options) -> Rend
     wanted = raw(request, "format")
     if wanted not in (None, "pem", "zip"):
         raise Malformed("the format is pem or zip")
-    bundle = ca_of(options).ca_bundle.encode()
+    bundle = (await ca_of(options).bundle()).encode()
     if not bundle:
         raise Unavailable("there is no CA")
     name = "ca.zip" if wanted == "zip" else "ca.crt"
@@ -244,6 +245,10 @@ def _shown(found: list[AuthorityView]) -> Authorities:
     )
 
 
+def _changed(found: list[AuthorityView]) -> Reply:
+    return Reply(status=201, body=_shown(found))
+
+
 def _nothing(_: None) -> Reply:
     return Reply()
 
@@ -260,9 +265,11 @@ async def roll_over(
     request: AnyRequest, desk: Desk, options: Options, data: Rollover | None = None
 ) -> Rendered[Authorities]:
     """Sign with a new CA from now on; what the old ones signed stays good. Admins only."""
-    await desk.run(request, pki.note_authorities, "certificate.rollover", reply=_nothing)
-    found = await ca_of(options).roll_over(with_root=(data or Rollover()).root)
-    return desk.answer(Reply(status=201, body=_shown(found)))
+    ca = ca_of(options)
+    change = partial(ca.roll_over, with_root=(data or Rollover()).root)
+    answer = await desk.run(request, pki.change_authorities, "certificate.rollover", change, reply=_changed)
+    await ca.authorities()
+    return answer
 
 
 @post("/certs/authorities/import", operation_id="importAuthority", status_code=201)
@@ -270,9 +277,11 @@ async def import_authority(
     request: AnyRequest, data: Import, desk: Desk, options: Options
 ) -> Rendered[Authorities]:
     """Sign with an existing CA from now on; admins only."""
-    await desk.run(request, pki.note_authorities, "certificate.import", reply=_nothing)
-    found = await ca_of(options).take_over(data.certificates, data.key, data.password)
-    return desk.answer(Reply(status=201, body=_shown(found)))
+    ca = ca_of(options)
+    change = partial(ca.take_over, certificates=data.certificates, key=data.key, password=data.password)
+    answer = await desk.run(request, pki.change_authorities, "certificate.import", change, reply=_changed)
+    await ca.authorities()
+    return answer
 
 
 HANDLERS = [
