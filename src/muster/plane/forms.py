@@ -12,11 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from nats.errors import Error as NatsError
 
 from muster.core.errors import MusterError
 from muster.plane.admitted import Admitted
-from muster.plane.link import Link
+from muster.plane.link import FAILURES, Link
 from muster.plane.meters import Meters
 from muster.plane.records import Records
 from muster.plane.subjects import Address, Place, take_apart
@@ -222,13 +221,14 @@ class Forms:
 
     async def _settle_all(self) -> None:
         while self._unsettled:
-            await self._drain()
             waiting = len(self._unsettled)
-            if self._wire is not None and self._wire.is_connected:
-                with contextlib.suppress(NatsError, TimeoutError):
+            with contextlib.suppress(*FAILURES):
+                await self._drain()
+                if self._wire is not None and self._wire.is_connected:
                     await self._wire.flush(timeout=_SETTLE_SECONDS)
             for done in self._unsettled[:waiting]:
-                done.set_result(None)
+                if not done.done():  # who waited may be gone
+                    done.set_result(None)
             del self._unsettled[:waiting]
 
     async def _subscribe_again(self) -> None:
