@@ -1,8 +1,9 @@
 """Access to messages: who a device is when it connects, and what it may publish and subscribe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
 
 from muster.core import access, connections
 from muster.core.errors import Forbidden, NotFound, Unauthenticated
@@ -67,11 +68,21 @@ class Rights:
     channels: tuple[ChannelRight, ...]
     expires_at: Instant = NEVER
     """When the session must end by itself; 0: never."""
+    proof: str = field(default="", repr=False)
+    """A hash of the secret that the device has shown; empty for any other way to log in."""
 
     @property
     def session(self) -> str:
         """The name of the device's sessions inside Muster; unique in the installation."""
         return f"{self.tenant_id}/{self.device_id}"
+
+    @property
+    def mark(self) -> str:
+        """What differs as soon as rights or secret do. Empty where that cannot be told."""
+        if not self.proof:
+            return ""
+        channels = sorted(self.channels, key=lambda right: right.channel_id)
+        return sha256(f"{self.proof} {self.expires_at} {channels}".encode()).hexdigest()
 
 
 def login(tx: Tx, username: str, secret: Secret) -> Rights | Refusal:
@@ -81,7 +92,14 @@ def login(tx: Tx, username: str, secret: Secret) -> Rights | Refusal:
     device = next((d for d in candidates if d.secret is not None and d.secret == secret), None)
     if device is None:
         return Refusal(Reason.WRONG_SECRET if candidates else Reason.UNKNOWN)
-    return admit(tx, device)
+    return _by_secret(tx, device)
+
+
+def _by_secret(tx: Tx, device: Device) -> Rights | Refusal:
+    rights = admit(tx, device)
+    if isinstance(rights, Refusal) or device.secret is None:
+        return rights
+    return replace(rights, proof=sha256(device.secret.reveal().encode()).hexdigest())
 
 
 def admit(tx: Tx, device: Device) -> Rights | Refusal:
@@ -302,9 +320,9 @@ def _whereabouts(tx: Tx, channel: Channel, tenant: Tenant) -> Whereabouts:
 
 
 def rights_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Rights | Refusal:
-    """Give the rights a device has now."""
+    """Give the rights a device has now, as if it had just logged in by its secret."""
     device = tx.get(Device, tenant_id, device_id)
-    return Refusal(Reason.UNKNOWN) if device is None else admit(tx, device)
+    return Refusal(Reason.UNKNOWN) if device is None else _by_secret(tx, device)
 
 
 def client_ids_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> list[str]:

@@ -46,6 +46,8 @@ class Login:
     source: str
     certificate_der: bytes | None
     protocol: str
+    connection: tuple[str, int] = ("", 0)
+    """The broker's server it came to, and its number there."""
 
 
 Authorise = Callable[[Login], Awaitable[Rights | Refusal]]
@@ -68,6 +70,7 @@ class _Server(msgspec.Struct):
 
 
 class _Client(msgspec.Struct):
+    id: int = 0
     host: str = ""
     type: str = ""
     mqtt_id: str = ""
@@ -202,6 +205,7 @@ class Callout:
             source=ticket.source if ticket else client.host,
             certificate_der=ticket.certificate if ticket else None,
             protocol=ticket.protocol if ticket else client.type,
+            connection=(question.server_id.id, client.id),
         )
         return login, ticket
 
@@ -211,7 +215,7 @@ class Callout:
             return rights
         if not await self._may_use(login.client_id, rights):
             return Refusal(Reason.CLIENT_ID_TAKEN)
-        await self._expect(admitted(rights, login.client_id, login.source, login.protocol))
+        await self._expect(admitted(rights, login.connection, login.client_id, login.source, login.protocol))
         return rights
 
     async def _may_use(self, client_id: str, rights: Rights) -> bool:
