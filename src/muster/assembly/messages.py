@@ -26,6 +26,9 @@ from muster.settings import Settings
 
 _LOOPBACK = "127.0.0.1"
 ELECTION_SECONDS = 0.5
+REMEMBERED_SECONDS, REMEMBERED_AMONG_OTHERS = 30.0, 0.8
+"""How long a device that publishes over HTTP is not looked up again: where every change passes this process,
+and where another process may change its rights and the word of it may be late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +110,20 @@ def messages_of(parts: Parts) -> Messages | None:
     broker = Broker(find_binary(binary), node, keys, on_refused=count)
     place = Place(urls=(broker.url,), doors=(node.mqtt,))
     plane = _plane(parts, place, leads=True, meters=meters)
+    parts.store.on_emitted(plane.passages.changed)
     return Messages(plane=plane, broker=broker, place=place, leads=True)
 
 
 def following(parts: Parts, place: Place) -> Messages:
     """Join plane and core in a process that another one leads."""
-    return Messages(plane=_plane(parts, place, leads=False), broker=None, place=place, leads=False)
+    plane = _plane(parts, place, leads=False)
+    parts.store.on_emitted(plane.passages.changed)
+    return Messages(plane=plane, broker=None, place=place, leads=False)
 
 
 def _plane(parts: Parts, place: Place, *, leads: bool, meters: Meters | None = None) -> Plane:
     return Plane(
+        remembers=REMEMBERED_SECONDS if parts.store.is_alone else REMEMBERED_AMONG_OTHERS,
         meters=meters,
         urls=place.urls,
         doors=place.doors,
