@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from muster.core.messaging import ChannelRight, Reason, Refusal, Rights, Sighting
+from muster.core.messaging import ChannelRight, Reason, Refusal, Rights
 from muster.core.model import ChannelId, DeviceId, Instant, Secret, TenantId
+from muster.core.presence import Sighting
 from muster.plane.callout import Login
 from muster.plane.service import Ports
 from muster.plane.subjects import Address

@@ -113,7 +113,8 @@ class Forms:
         for address in channels:
             meeting = self._meet(address)
             meeting.warm += 1
-            self._update(meeting)
+            if meeting.warm == 1 or not meeting.sources:
+                self._update(meeting)
         self._warm[admitted.client_id] = [address.channel_id for address in channels]
         self._cool_later(_WARM_SECONDS, admitted.client_id)
         if opened != self._next:
@@ -131,7 +132,8 @@ class Forms:
             meeting = self._meetings.get(channel_id)
             if meeting is not None:
                 meeting.warm -= 1
-                self._update(meeting)
+                if not meeting.warm:
+                    self._update(meeting)
 
     def _changed(self, root: str) -> None:
         meeting = self._root_of.get(root)

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Router, get, post
 from litestar.di import Provide
 
-from muster.core import messaging, pki
+from muster.core import messaging, pki, presence
 from muster.core.access import Caller
 from muster.core.certificates import Shown
 from muster.core.errors import Malformed, NotFound, Unauthenticated
@@ -270,11 +270,11 @@ async def list_presence(request: AnyRequest, domain: str, desk: Desk) -> Rendere
         limit, offset = asked.limit or 0, asked.offset
         return Reply(body=PresencePage(limit=limit, offset=offset, total=page.total, presence=found))
 
-    return await desk.read(request, messaging.list_presence, TenantId(domain), window=asked, reply=shown)
+    return await desk.read(request, presence.list_presence, TenantId(domain), window=asked, reply=shown)
 
 
 def _one(tx: Tx, caller: Caller, tenant: TenantId, client: str) -> Presence:
-    found = messaging.presence_of(tx, caller, tenant, [client])
+    found = presence.presence_of(tx, caller, tenant, [client])
     if not found:
         raise NotFound
     return found[0]

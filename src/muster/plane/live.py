@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import msgspec
 from nats.aio.msg import Msg
 
-from muster.core.messaging import Sighting
 from muster.core.model import DeviceId, Instant, TenantId
+from muster.core.presence import Sighting
 from muster.plane.admitted import Admitted
 from muster.plane.config import DEVICES
 from muster.plane.link import Link

@@ -9,8 +9,9 @@ from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
 from muster.core.errors import Unavailable
-from muster.core.messaging import Refusal, Rights, Sighting
+from muster.core.messaging import Refusal, Rights
 from muster.core.model import DeviceId, Event, TenantId
+from muster.core.presence import Sighting
 from muster.plane.adapter.downstream import Downstream
 from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
 from muster.plane.callout import Authorise, Callout, ClaimClientId
