@@ -132,3 +132,61 @@ async def test_a_route_cannot_be_another_channels_id_nor_the_other_way_round(sto
             await _as_admin(store, registry.create_channels, VICTIM, wanted)
     with pytest.raises(Conflict):
         await _as_admin(store, registry.update, VICTIM, m.Channel, "c2", lambda c: replace(c, route="c1"))
+
+
+# --- logging in ------------------------------------------------------------------------------------------
+
+
+async def test_who_comes_with_the_client_id_of_another_is_refused(store: AnyStore):
+    """Within a tenant and across; whose it is is told, so that it need not be asked again."""
+    secrets = {"d": m.Secret("secret of d"), "e": m.Secret("secret of e")}
+    await store.run(
+        lambda tx: tx.add(
+            tenant(VICTIM), *(device(name, tenant_id=VICTIM, secret=s) for name, s in secrets.items())
+        )
+    )
+    first = await store.read(messaging.login, "d", secrets["d"], "one-id")
+    assert isinstance(first, messaging.Rights)
+    assert not first.owns_client_id
+    assert await store.run(messaging.claim_client_id, "one-id", VICTIM, m.DeviceId("d"))
+    again = await store.read(messaging.login, "d", secrets["d"], "one-id")
+    assert isinstance(again, messaging.Rights)
+    assert again.owns_client_id
+    taken = messaging.Refusal(messaging.Reason.CLIENT_ID_TAKEN)
+    assert taken == await store.read(messaging.login, "e", secrets["e"], "one-id")
+    wrong = messaging.Refusal(messaging.Reason.WRONG_SECRET)
+    assert wrong == await store.read(messaging.login, "e", secrets["d"], "one-id")
+
+
+async def test_rights_are_marked_anew_by_every_change_of_them_or_of_the_secret(store: AnyStore):
+    """The mark of a login is that of the rights of now exactly as long as both are the same."""
+    old, new = m.Secret("secret of d"), m.Secret("another secret")
+    made = device("d", tenant_id=VICTIM, secret=old)
+    await store.run(lambda tx: tx.add(tenant(VICTIM), channel("c", tenant_id=VICTIM), made))
+
+    async def marks(secret: m.Secret) -> tuple[str, str]:
+        by_login = await store.read(messaging.login, "d", secret, "any")
+        now = await store.read(messaging.rights_of, VICTIM, m.DeviceId("d"))
+        assert isinstance(by_login, messaging.Rights)
+        assert isinstance(now, messaging.Rights)
+        return by_login.mark, now.mark
+
+    found = [await marks(old)]
+    await store.run(lambda tx: tx.add(connection("c", "d", tenant_id=VICTIM)))
+    found.append(await marks(old))
+    await store.run(lambda tx: tx.change(replace(made, secret=new)))
+    found.append(await marks(new))
+    assert all(by_login == now for by_login, now in found)
+    assert 3 == len({mark for mark, _ in found})
+    assert old.reveal() not in str(found)
+
+
+async def test_enabling_a_device_ends_nothing(store: AnyStore):
+    """Disabling it did; what came back since then knows its rights already."""
+    await _as_admin(store, tenancy.create_tenant, NewTenant(id=VICTIM))
+    await _as_admin(store, registry.create_devices, VICTIM, [registry.NewDevice(id="d")])
+    topics = []
+    for status in (m.Status.DISABLED, m.Status.ENABLED):
+        await _as_admin(store, registry.set_status, VICTIM, m.Device, "d", status)
+        topics.append([e.topic for e in await store.read(lambda tx: tx.select(m.Event, ANYWHERE))])
+    assert [["access.ended"], ["access.ended"]] == topics

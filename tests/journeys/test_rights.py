@@ -2,11 +2,13 @@
 
 import contextlib
 import queue
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.journeys.server import Server, new_domain, new_user
@@ -53,6 +55,7 @@ class Plant:
 
     def __init__(self, server: Server, token: str, name: str) -> None:
         self.server, self.token = server, token
+        self.rotated: set[str] = set()
         self.domain = new_domain(server, token, name)
         self.channel = self.ask("POST", "/channels", json={"name": name})["id"]
 
@@ -205,3 +208,84 @@ def kept_where_nothing_may_be(world: World) -> list[Any]:
         assert 200 == http.post(f"/domains/{world.closed.domain}/enable").status_code
     found = world.plant.ask("GET", f"/channels/{world.disabled}/messages")["messages"]
     return [*found, *world.closed.ask("GET", f"/channels/{world.closed.channel}/messages")["messages"]]
+
+
+CHANGES = {
+    "disconnect": ("channels/{channel}/disconnect", "channels/{channel}/connect", 403),
+    "disable the device": ("clients/{device}/disable", "clients/{device}/enable", 403),
+    "disable the channel": ("channels/{channel}/disable", "channels/{channel}/enable", 403),
+    "rotate": ("clients/{device}/secret", "clients/{device}/secret", 401),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_message_behind_a_change_is_refused_already(server: Server, change: str) -> None:
+    """What is remembered of who may publish does not outlive the answer to the change; nor does a refusal."""
+    taken, given, status = CHANGES[change]
+    plant = Plant(server, new_user(server, change.replace(" ", "-")), change.replace(" ", "-"))
+    [device] = plant.devices(1, ("publish",))
+    path = f"/channels/{plant.channel}/messages"
+    names = {"channel": plant.channel, "device": device.id}
+    with server.client() as http:
+        for _ in range(5):
+            for _ in range(3):
+                assert 202 == publish(http, path, device)
+            assert status == after(plant, device, taken.format(**names), lambda: publish(http, path, device))
+            assert 202 == after(plant, device, given.format(**names), lambda: publish(http, path, device))
+
+
+def after(plant: Plant, device: Device, path: str, act: Callable[[], int], types: str = "publish") -> int:
+    """Change something, then act at once; a secret is changed to a new one, and back to the device's."""
+    if path.endswith("/secret"):
+        secret = "another" if device.secret not in plant.rotated else device.secret
+        plant.rotated ^= {device.secret}
+        plant.ask("PATCH", f"/{path}", json={"secret": secret})
+    elif path.endswith("connect"):
+        plant.ask("POST", f"/{path}", json={"client_ids": [device.id], "types": [types]})
+    else:
+        plant.ask("POST", f"/{path}")
+    return act()
+
+
+def publish(http: httpx.Client, path: str, device: Device) -> int:
+    return http.post(path, content=b"x", headers={"Authorization": f"Client {device.secret}"}).status_code
+
+
+@pytest.mark.parametrize("change", ["connect", "enable"])
+def test_who_connects_right_behind_a_change_stays_connected(server: Server, change: str) -> None:
+    """The word of the change, which comes a little later, does not cut a session that knows of it."""
+    name = f"prompt-{change}"
+    plant = Plant(server, new_user(server, name), name)
+    port = int(server.environment["MUSTER_MQTT"].partition(":")[2])
+    for _ in range(10):
+        [device] = plant.devices(1, ("publish", "subscribe"))
+        if change == "enable":
+            plant.ask("POST", f"/clients/{device.id}/disable")
+            plant.ask("POST", f"/clients/{device.id}/enable")
+        session = Session(port, device)
+        assert IN == session.code
+        assert IN == session.subscribe(f"channels/{plant.channel}/messages")
+        assert not session.ended.wait(0.2)
+        session.close()
+
+
+def test_what_one_worker_changes_another_refuses_within_a_second(
+    tmp_path: Path, database_url: Callable[..., str]
+) -> None:
+    """Many kept connections, some to each worker; all have let the device publish just before."""
+    environment = {**with_broker(), "MUSTER_DATABASE_URL": database_url("postgresql")}
+    with Server(tmp_path, "serve", "--workers", "2", **environment) as server:
+        plant = Plant(server, new_user(server, "jane"), "plant")
+        [device] = plant.devices(1, ("publish",))
+        path = f"/channels/{plant.channel}/messages"
+        with contextlib.ExitStack() as opened:
+            doors = [opened.enter_context(server.client()) for _ in range(12)]
+            eventually(lambda: {202} == {publish(http, path, device) for http in doors})
+            for _ in range(5):
+                assert {202} == {publish(http, path, device) for http in doors}
+                plant.ask("POST", f"/clients/{device.id}/disable")
+                changed = time.monotonic()
+                while {403} != {publish(http, path, device) for http in doors}:
+                    assert time.monotonic() - changed < 1
+                plant.ask("POST", f"/clients/{device.id}/enable")
+        assert 0 == server.stop()

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from muster.core.messaging import ChannelRight, Reason, Refusal, Rights, Sighting
+from muster.core.messaging import ChannelRight, Reason, Refusal, Rights
 from muster.core.model import ChannelId, DeviceId, Instant, Secret, TenantId
+from muster.core.presence import Sighting
 from muster.plane.callout import Login
 from muster.plane.service import Ports
 from muster.plane.subjects import Address
@@ -23,6 +24,8 @@ class Device:
     channels: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     is_enabled: bool = True
     expires_at: int = 0
+    proof: str = ""
+    """What stands for its secret, where a test wants changes of it to be told."""
 
 
 class Fleet:
@@ -108,6 +111,7 @@ class Fleet:
             device_id=DeviceId(device.id),
             channels=tuple(self._right(name, *flow) for name, flow in device.channels.items()),
             expires_at=Instant(device.expires_at),
+            proof=device.proof,
         )
 
     def _right(self, name: str, publish: bool, subscribe: bool) -> ChannelRight:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from plane_fleet import BOTH, Fleet
 from prometheus_client import CollectorRegistry
 
-from muster.core.errors import Malformed
 from muster.plane.callout import Callout
-from muster.plane.keys import Keys, Signer, is_signed, new_keys, server_key, split_token
+from muster.plane.keys import Keys, Signer, claims_of, new_keys
 from muster.plane.meters import Meters
 from muster.plane.tickets import USERNAME, Tickets
 
@@ -98,9 +97,9 @@ def ask(fleet: Fleet, data: bytes) -> list[dict]:
 
 
 def claims(token: bytes) -> dict:
-    signed, body, signature = split_token(token)
-    assert is_signed(KEYS.signer().key.public_key(), signed, signature)
-    return json.loads(body)
+    signed, _, signature = token.rpartition(b".")
+    KEYS.signer().key.public_key().verify(base64.urlsafe_b64decode(signature + b"=="), signed)
+    return json.loads(claims_of(token))
 
 
 @pytest.fixture
@@ -154,7 +153,6 @@ def test_a_failing_core_is_a_refusal(fleet: Fleet):
     "forged",
     [
         question("d", "secret of d", "id-1", signed_by=OTHER_SEED, names=public(SERVER_SEED)),
-        question("d", "secret of d", "id-1")[:-8] + b"AAAAAAAA",
         question("d", "secret of d", "id-1").replace(b".", b".e30", 1),
         KEYS.signer().sign({"nats": {}}).encode(),
         b"",
@@ -163,7 +161,7 @@ def test_a_failing_core_is_a_refusal(fleet: Fleet):
         b"\xff\xfe.\xff.\xff",
     ],
 )
-def test_what_no_server_signed_is_not_answered(fleet: Fleet, forged: bytes):
+def test_what_is_no_question_of_the_server_it_names_is_not_answered(fleet: Fleet, forged: bytes):
     """Not even with a refusal."""
     assert ask(fleet, forged) == []
 
@@ -174,14 +172,6 @@ def test_a_device_on_more_channels_than_the_broker_can_be_told_is_refused(fleet:
         fleet.devices["d"].channels[fleet.channel(f"channel-{n:036}")] = BOTH
     [answer] = ask(fleet, question("d", "secret of d", "id-1"))
     assert answer["nats"]["error"] == "unavailable"
-
-
-@given(st.text(max_size=60))
-def test_what_is_no_server_key_is_malformed(text: str):
-    """Never a crash."""
-    if text != public(SERVER_SEED):
-        with pytest.raises(Malformed):
-            server_key(text)
 
 
 @given(st.text(max_size=80), st.text(max_size=200))

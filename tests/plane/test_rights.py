@@ -9,6 +9,8 @@ from plane_mqtt import Refused
 from plane_station import Station
 
 from muster.core.model import Secret
+from muster.plane.config import DEVICES, SYSTEM
+from muster.plane.link import Link
 from muster.plane.tickets import USERNAME
 
 REFUSED = [0x80]
@@ -221,3 +223,19 @@ def test_no_secret_is_in_what_a_login_prints(station: Station):
     assert login.password == Secret(device.secret)
     assert device.secret not in repr(login)
     assert repr(station.keys) == "Keys(…)"
+
+
+@pytest.mark.parametrize("account", [DEVICES, SYSTEM])
+def test_nobody_can_ask_the_callout_from_another_account(station: Station, account: str):
+    """So that whoever asks there is a server of ours, or Muster: no other has keys of that account."""
+    link = Link([station.broker.url], station.keys, account)
+
+    async def ask() -> bytes | None:
+        link.start()
+        try:
+            await link.wait_up(5)
+            return await link.request("$SYS.REQ.USER.AUTH", b"a question")
+        finally:
+            await link.stop()
+
+    assert station.run(ask()) is None

@@ -133,6 +133,46 @@ def test_who_was_let_in_just_before_the_cut_is_cut_too(station: Station):
         assert not d.was_cut(0.3)
 
 
+def test_who_came_with_the_rights_of_now_is_not_cut_for_how_they_came_about(station: Station):
+    """It connected right behind the change, before the outbox told of it: connected, enabled or rotated."""
+    device = station.fleet.device("prompt", prompt=BOTH)
+    device.proof = "its secret"
+    with station.connect(device, clean=False) as d:
+        d.subscribe("channels/prompt/messages", qos=1)
+        assert station.is_live(device)
+        for topic in (CHANGED, ENDED):
+            station.deliver(topic, device)
+        assert not d.was_cut(0.3)
+        device.proof = "another secret"
+        station.deliver(CHANGED, device)
+        assert d.was_cut(1)
+
+
+def test_who_is_let_in_while_the_outbox_tells_of_its_rights_stays(station: Station):
+    """The login was decided with the new rights already, and reached the broker after the event."""
+    device = station.fleet.device("meanwhile", meanwhile=BOTH)
+    device.proof = "its secret"
+    station.fleet.delay["meanwhile"] = lambda: station.deliver_soon(CHANGED, device)
+    with station.connect(device) as d:
+        assert not d.was_cut(0.5)
+
+
+def test_who_came_back_but_may_no_longer_read_what_is_kept_for_it_finds_it_gone(station: Station):
+    """It was out and is in again before the outbox told so; its kept session is of the time before."""
+    device = station.fleet.device("kept-before", kept_a=BOTH, kept_b=BOTH)
+    device.proof = "its secret"
+    with station.connect(device, clean=False) as d:
+        d.subscribe("channels/kept-a/messages", qos=1)
+        station.leave(device, d)
+    del device.channels["kept-a"]
+    with station.connect(device, clean=False) as d:
+        assert station.is_live(device)
+        station.deliver(ENDED, device)
+        assert d.was_cut(1)
+    with station.connect(device, clean=False) as d:
+        assert not d.session_present
+
+
 def _is_out_within(seconds: float, station: Station, device: Device) -> bool:
     """Connect; say whether the connection ends, if it is not ended before its CONNACK."""
     try:

@@ -63,7 +63,7 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    more = [] if messages is None else [http.domain_routes(messages.plane.publisher, parts.pki)]
+    more = [] if messages is None else [http.domain_routes(_door(parts, messages))]
     options = _magistrala(parts, throttle)
     doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
     if parts.configuration.provision.vocabulary == "things":
@@ -97,12 +97,16 @@ def _websockets(parts: Parts, messages: Messages) -> WebSockets:
     return WebSockets(messages.plane.sockets, desk)
 
 
+def _door(parts: Parts, messages: Messages) -> http.Door:
+    return http.Door(messages.plane.publisher, messages.plane.passages, parts.pki)
+
+
 def _messages(parts: Parts, messages: Messages) -> web.Dialect:
     """Give the door for messages: one for all dialects, with the error bodies of the newest."""
     return web.Dialect(
         name="messages",
         title="Muster: messages",
-        handlers=[http.adapter_routes(messages.plane.publisher, parts.pki)],
+        handlers=[http.adapter_routes(_door(parts, messages))],
         problem=magistrala_problem,
         problem_type=MagistralaProblem,
         ports=http.PORTS,

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from muster.assembly.parts import Parts
 from muster.ca.facts import read_certificate
 from muster.ca.secrets import Keyring
-from muster.core import events, messaging, pki
+from muster.core import events, messaging, pki, presence
 from muster.core.certificates import Shown
 from muster.core.errors import TooMany, Unavailable
-from muster.core.messaging import Reason, Refusal, Rights, Sighting
+from muster.core.messaging import Reason, Refusal, Rights
 from muster.core.model import DeviceId, Event, TenantId
 from muster.core.ports import Deliver
+from muster.core.presence import Sighting
 from muster.core.throttle import Throttle
 from muster.plane.broker import Broker, find_binary, free_port
 from muster.plane.callout import Login
@@ -26,6 +27,9 @@ from muster.settings import Settings
 
 _LOOPBACK = "127.0.0.1"
 ELECTION_SECONDS = 0.5
+REMEMBERED_SECONDS, REMEMBERED_AMONG_OTHERS = 30.0, 0.8
+"""How long a device that publishes over HTTP is not looked up again: where every change passes this process,
+and where another process may change its rights and the word of it may be late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +111,20 @@ def messages_of(parts: Parts) -> Messages | None:
     broker = Broker(find_binary(binary), node, keys, on_refused=count)
     place = Place(urls=(broker.url,), doors=(node.mqtt,))
     plane = _plane(parts, place, leads=True, meters=meters)
+    parts.store.on_emitted(plane.passages.changed)
     return Messages(plane=plane, broker=broker, place=place, leads=True)
 
 
 def following(parts: Parts, place: Place) -> Messages:
     """Join plane and core in a process that another one leads."""
-    return Messages(plane=_plane(parts, place, leads=False), broker=None, place=place, leads=False)
+    plane = _plane(parts, place, leads=False)
+    parts.store.on_emitted(plane.passages.changed)
+    return Messages(plane=plane, broker=None, place=place, leads=False)
 
 
 def _plane(parts: Parts, place: Place, *, leads: bool, meters: Meters | None = None) -> Plane:
     return Plane(
+        remembers=REMEMBERED_SECONDS if parts.store.is_alone else REMEMBERED_AMONG_OTHERS,
         meters=meters,
         urls=place.urls,
         doors=place.doors,
@@ -161,29 +169,29 @@ class _Answers:
 
     async def authorise(self, login: Login) -> Rights | Refusal:
         if login.certificate_der is not None:
-            return await self._by_certificate(login.certificate_der, login.username)
+            return await self._by_certificate(login.certificate_der, login)
         key = (login.username, login.source)
         try:
             self._throttle.check(key, self._clock())
         except TooMany:
             return Refusal(Reason.THROTTLED)
-        answer = await self._store.read(messaging.login, login.username, login.password)
-        if isinstance(answer, Refusal):
+        answer = await self._store.read(messaging.login, login.username, login.password, login.client_id)
+        if isinstance(answer, Refusal) and answer.reason is not Reason.CLIENT_ID_TAKEN:
             self._throttle.failed(key, self._clock())
         return answer
 
-    async def _by_certificate(self, certificate: bytes, username: str) -> Rights | Refusal:
+    async def _by_certificate(self, certificate: bytes, login: Login) -> Rights | Refusal:
         """Let a device in whose chain the TLS front verified."""
         facts = read_certificate(certificate)
         shown = Shown(serial=facts.serial, fingerprint=facts.fingerprint)
-        return await self._store.read(pki.login, shown, username)
+        return await self._store.read(pki.login, shown, login.username, login.client_id)
 
     async def claim_client_id(
         self, client_id: str, tenant_id: TenantId, device_id: DeviceId, *, keep: bool
     ) -> bool:
-        held = await self._store.read(messaging.holds_client_id, client_id, tenant_id, device_id)
-        if held is None and keep:
+        if keep:
             return await self._store.run(messaging.claim_client_id, client_id, tenant_id, device_id)
+        held = await self._store.read(messaging.holds_client_id, client_id, tenant_id, device_id)
         return held is not False
 
     async def client_ids(self, tenant: TenantId, device: DeviceId) -> Sequence[str]:
@@ -199,7 +207,7 @@ class _Answers:
         return Address(found.channel_id, found.tenant_id, found.route, found.tenant_alias)
 
     async def seen(self, sightings: Sequence[Sighting]) -> None:
-        await self._store.run(messaging.note_seen, sightings)
+        await self._store.run(presence.note_seen, sightings)
 
 
 class Leader:

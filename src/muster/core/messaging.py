@@ -1,8 +1,9 @@
 """Access to messages: who a device is when it connects, and what it may publish and subscribe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
 
 from muster.core import access, connections
 from muster.core.errors import Forbidden, NotFound, Unauthenticated
@@ -17,13 +18,12 @@ from muster.core.model import (
     Flow,
     Instant,
     Kind,
-    Presence,
     Secret,
     Status,
     Tenant,
     TenantId,
 )
-from muster.core.ports import ANYWHERE, Condition, Is, OneOf, Order, Page, Tx, Window
+from muster.core.ports import ANYWHERE, Is, OneOf, Tx, Window
 
 
 class Reason(StrEnum):
@@ -67,21 +67,51 @@ class Rights:
     channels: tuple[ChannelRight, ...]
     expires_at: Instant = NEVER
     """When the session must end by itself; 0: never."""
+    proof: str = field(default="", repr=False)
+    """A hash of the secret that the device has shown; empty for any other way to log in."""
+    owns_client_id: bool = field(default=False, compare=False)
+    """Whether the MQTT client id it came with is known to be its own."""
 
     @property
     def session(self) -> str:
         """The name of the device's sessions inside Muster; unique in the installation."""
         return f"{self.tenant_id}/{self.device_id}"
 
+    @property
+    def mark(self) -> str:
+        """What differs as soon as rights or secret do. Empty where that cannot be told."""
+        if not self.proof:
+            return ""
+        channels = sorted(self.channels, key=lambda right: right.channel_id)
+        return sha256(f"{self.proof} {self.expires_at} {channels}".encode()).hexdigest()
 
-def login(tx: Tx, username: str, secret: Secret) -> Rights | Refusal:
-    """Let a device in by its id and secret (spec E.2); a secret alone names no tenant."""
+
+def login(tx: Tx, username: str, secret: Secret, client_id: str = "") -> Rights | Refusal:
+    """Let a device in by its id and secret (spec E.2); a secret alone names no tenant.
+
+    The MQTT client id, where it has one, must not be another's.
+    """
     candidates = tx.select(Device, ANYWHERE, Is("id", username))
     # Several tenants may use the same device id: the secret tells which one is meant.
     device = next((d for d in candidates if d.secret is not None and d.secret == secret), None)
     if device is None:
         return Refusal(Reason.WRONG_SECRET if candidates else Reason.UNKNOWN)
-    return admit(tx, device)
+    return as_client(tx, _by_secret(tx, device), client_id)
+
+
+def as_client(tx: Tx, rights: Rights | Refusal, client_id: str) -> Rights | Refusal:
+    """Refuse who comes with the MQTT client id of another; see whether it is its own."""
+    if isinstance(rights, Refusal) or not client_id:
+        return rights
+    owns = holds_client_id(tx, client_id, rights.tenant_id, rights.device_id)
+    return Refusal(Reason.CLIENT_ID_TAKEN) if owns is False else replace(rights, owns_client_id=bool(owns))
+
+
+def _by_secret(tx: Tx, device: Device) -> Rights | Refusal:
+    rights = admit(tx, device)
+    if isinstance(rights, Refusal) or device.secret is None:
+        return rights
+    return replace(rights, proof=sha256(device.secret.reveal().encode()).hexdigest())
 
 
 def admit(tx: Tx, device: Device) -> Rights | Refusal:
@@ -302,9 +332,9 @@ def _whereabouts(tx: Tx, channel: Channel, tenant: Tenant) -> Whereabouts:
 
 
 def rights_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Rights | Refusal:
-    """Give the rights a device has now."""
+    """Give the rights a device has now, as if it had just logged in by its secret."""
     device = tx.get(Device, tenant_id, device_id)
-    return Refusal(Reason.UNKNOWN) if device is None else admit(tx, device)
+    return Refusal(Reason.UNKNOWN) if device is None else _by_secret(tx, device)
 
 
 def client_ids_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> list[str]:
@@ -331,60 +361,3 @@ def release_client_ids(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> None
     """Free the client ids of a device that was deleted, once the broker keeps nothing for them any more."""
     if tx.get(Device, tenant_id, device_id) is None:
         tx.remove(ClientIdClaim, tenant_id, device_id=device_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """A device was seen connecting or disconnecting."""
-
-    tenant_id: TenantId
-    device_id: DeviceId
-    is_connected: bool
-    at: Instant
-    protocol: str
-    source: str
-
-
-def note_seen(tx: Tx, sightings: Sequence[Sighting]) -> None:
-    """Note when devices were seen; what is said of devices deleted meanwhile is ignored."""
-    for sighting in sightings:
-        _note_one(tx, sighting)
-
-
-def _note_one(tx: Tx, sighting: Sighting) -> None:
-    tenant_id, device_id = sighting.tenant_id, sighting.device_id
-    if tx.get(Device, tenant_id, device_id) is None:
-        return
-    known = tx.find(Presence, tenant_id, device_id=device_id)
-    presence = Presence(
-        tenant_id=tenant_id,
-        device_id=device_id,
-        connected_at=sighting.at if sighting.is_connected else (known.connected_at if known else NEVER),
-        disconnected_at=NEVER if sighting.is_connected else sighting.at,
-        protocol=sighting.protocol,
-        source=sighting.source,
-    )
-    if sighting.is_connected and known is not None:
-        presence = replace(presence, disconnected_at=known.disconnected_at)
-    if known is None:
-        tx.add(presence)
-    else:
-        tx.change(presence)
-
-
-def presence_of(tx: Tx, caller: access.Caller, tenant_id: TenantId, device_ids: list[str]) -> list[Presence]:
-    """Give when these devices of the tenant were seen last, as far as the caller may read them."""
-    standing = access.enter(tx, caller, tenant_id)
-    readable = tx.select(Device, tenant_id, *standing.visible(Kind.DEVICE), OneOf("id", device_ids))
-    return tx.select(Presence, tenant_id, OneOf("device_id", [d.id for d in readable]))
-
-
-def list_presence(tx: Tx, caller: access.Caller, tenant_id: TenantId, *, window: Window) -> Page[Presence]:
-    """List when the tenant's devices were seen, those that came last first, as far as the caller may read."""
-    visible = access.enter(tx, caller, tenant_id).visible(Kind.DEVICE)
-    conditions: list[Condition] = []
-    if visible:
-        readable = tx.select(Device, tenant_id, *visible)
-        conditions.append(OneOf("device_id", [d.id for d in readable]))
-    latest = Order("connected_at", is_descending=True)
-    return tx.page(Presence, tenant_id, *conditions, order=latest, window=window)

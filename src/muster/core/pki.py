@@ -274,8 +274,11 @@ def identify(tx: Tx, shown: Shown) -> Device | Refusal:
     return tx.get(Device, found.tenant_id, found.device_id) or Refusal(Reason.UNKNOWN)
 
 
-def login(tx: Tx, shown: Shown, username: str = "") -> Rights | Refusal:
-    """Let a device in by its certificate, until the certificate ends; a user name, if any, must be its id."""
+def login(tx: Tx, shown: Shown, username: str = "", client_id: str = "") -> Rights | Refusal:
+    """Let a device in by its certificate, until the certificate ends; a user name, if any, must be its id.
+
+    The MQTT client id as for messaging.login.
+    """
     device = identify(tx, shown)
     if isinstance(device, Refusal):
         return device
@@ -285,7 +288,7 @@ def login(tx: Tx, shown: Shown, username: str = "") -> Rights | Refusal:
     found = validity.by_serial(tx, shown.serial)
     if isinstance(rights, Refusal) or found is None:
         return rights
-    return replace(rights, expires_at=found.not_after)
+    return messaging.as_client(tx, replace(rights, expires_at=found.not_after), client_id)
 
 
 def may_pass(tx: Tx, shown: Shown, *, channel_id: str, tenant_name: str | None, flow: Flow) -> Passage:

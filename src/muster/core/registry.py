@@ -258,7 +258,8 @@ def set_status(
     if entity.status is status:
         raise SameStatus
     if isinstance(entity, Device):
-        events.access_ended(tx, tenant_id, [entity.id])
+        if status is not Status.ENABLED:  # nothing of it is left that enabling could change
+            events.access_ended(tx, tenant_id, [entity.id])
     else:
         events.rights_changed(tx, tenant_id, connections.devices_of(tx, tenant_id, entity.id))
     return _write(tx, caller, replace(entity, status=status), f"{status.value.removesuffix('d')}")

@@ -21,9 +21,16 @@ class Admitted(msgspec.Struct, frozen=True, array_like=True):
     protocol: str
     channels: list[tuple[str, str, str | None, str | None]]
     publishes: list[str]
+    server: str
+    cid: int
+    """Which connection it is: the broker's own number, of one of its servers."""
+    mark: str
+    """As Rights.mark."""
 
 
-def admitted(rights: Rights, client_id: str, source: str, protocol: str) -> Admitted:
+def admitted(
+    rights: Rights, connection: tuple[str, int], client_id: str, source: str, protocol: str
+) -> Admitted:
     """Say it of a device that is let in with these rights."""
     channels: list[tuple[str, str, str | None, str | None]] = [
         (right.channel_id, right.tenant_id, right.route, right.tenant_alias)
@@ -31,7 +38,8 @@ def admitted(rights: Rights, client_id: str, source: str, protocol: str) -> Admi
         if right.subscribe
     ]
     publishes: list[str] = [right.channel_id for right in rights.channels if right.publish]
-    return Admitted(rights.session, client_id, source, protocol, channels, publishes)
+    told = (client_id, source, protocol, channels, publishes)
+    return Admitted(rights.session, *told, *connection, rights.mark)
 
 
 write_admitted = msgspec.msgpack.Encoder().encode

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import msgspec
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nats.aio.msg import Msg
 
 from muster.core.errors import MusterError, Unavailable
@@ -22,7 +21,7 @@ from muster.core.model import DeviceId, Secret, TenantId
 from muster.plane.admitted import Admitted, admitted
 from muster.plane.config import ANSWER_BYTES, DEVICES
 from muster.plane.cut import CUT, is_meant, read_cut
-from muster.plane.keys import Signer, is_signed, server_key, split_token
+from muster.plane.keys import Signer, claims_of
 from muster.plane.link import Link
 from muster.plane.meters import Meters
 from muster.plane.subjects import NOTHING, permissions
@@ -46,6 +45,8 @@ class Login:
     source: str
     certificate_der: bytes | None
     protocol: str
+    connection: tuple[str, int] = ("", 0)
+    """The broker's server it came to, and its number there."""
 
 
 Authorise = Callable[[Login], Awaitable[Rights | Refusal]]
@@ -68,6 +69,7 @@ class _Server(msgspec.Struct):
 
 
 class _Client(msgspec.Struct):
+    id: int = 0
     host: str = ""
     type: str = ""
     mqtt_id: str = ""
@@ -126,7 +128,6 @@ class Callout:
         self._now = now
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._patience = login_seconds * _STILL_WAITING
-        self._servers: dict[str, Ed25519PublicKey] = {}
         self._claimed: OrderedDict[str, set[str]] = OrderedDict()
         """The client ids known to be a session's, by session; the latest used last."""
         link.on_message(CUT, self._forget)
@@ -162,16 +163,15 @@ class Callout:
         await self._link.publish(reply, self._write(question, given))
         self._meters.login_seconds.observe(time.perf_counter() - started)
 
-    def _read(self, token: bytes) -> _Question:
-        """Read a question that a server of ours signed."""
-        signed, body, signature = split_token(token)
-        claims = _decode(body)
-        key = self._servers.get(claims.iss)
-        if key is None:
-            key = server_key(claims.iss)
-        if claims.iss != claims.nats.server_id.id or not is_signed(key, signed, signature):
+    @staticmethod
+    def _read(token: bytes) -> _Question:
+        """Read a question. That a server of ours asks, the account says: only servers and Muster speak there.
+
+        The signature could only say that the server made up the key it names itself by.
+        """
+        claims = _decode(claims_of(token))
+        if claims.iss != claims.nats.server_id.id:
             raise Unavailable("the question is not from the server it names")
-        self._servers[claims.iss] = key
         return claims.nats
 
     async def _decide(self, question: _Question) -> Rights | Refusal | Ticket:
@@ -202,6 +202,7 @@ class Callout:
             source=ticket.source if ticket else client.host,
             certificate_der=ticket.certificate if ticket else None,
             protocol=ticket.protocol if ticket else client.type,
+            connection=(question.server_id.id, client.id),
         )
         return login, ticket
 
@@ -211,13 +212,16 @@ class Callout:
             return rights
         if not await self._may_use(login.client_id, rights):
             return Refusal(Reason.CLIENT_ID_TAKEN)
-        await self._expect(admitted(rights, login.client_id, login.source, login.protocol))
+        await self._expect(admitted(rights, login.connection, login.client_id, login.source, login.protocol))
         return rights
 
     async def _may_use(self, client_id: str, rights: Rights) -> bool:
         """Say whether the client id is the device's; the broker would hand it the session that has it now."""
         if client_id in self._claimed.get(rights.session, ()):
             self._claimed.move_to_end(rights.session)
+            return True
+        if rights.owns_client_id:
+            self._remember(client_id, rights.session)
             return True
         is_made_up = looks_made_up(client_id)
         if is_made_up and self._owner_of(client_id) not in {None, rights.session}:
@@ -227,10 +231,13 @@ class Callout:
         if not await self._claim(client_id, rights.tenant_id, rights.device_id, keep=not is_made_up):
             return False
         if not is_made_up:
-            self._claimed.setdefault(rights.session, set()).add(client_id)
-            if len(self._claimed) > _REMEMBERED:
-                self._claimed.popitem(last=False)
+            self._remember(client_id, rights.session)
         return True
+
+    def _remember(self, client_id: str, session: str) -> None:
+        self._claimed.setdefault(session, set()).add(client_id)
+        if len(self._claimed) > _REMEMBERED:
+            self._claimed.popitem(last=False)
 
     def _write(self, question: _Question, given: Rights | Refusal | Ticket) -> bytes:
         """Write the answer: a token with the rights inside, or with an error."""

@@ -12,11 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from nats.errors import Error as NatsError
 
 from muster.core.errors import MusterError
 from muster.plane.admitted import Admitted
-from muster.plane.link import Link
+from muster.plane.link import FAILURES, Link
 from muster.plane.meters import Meters
 from muster.plane.records import Records
 from muster.plane.subjects import Address, Place, take_apart
@@ -114,7 +113,8 @@ class Forms:
         for address in channels:
             meeting = self._meet(address)
             meeting.warm += 1
-            self._update(meeting)
+            if meeting.warm == 1 or not meeting.sources:
+                self._update(meeting)
         self._warm[admitted.client_id] = [address.channel_id for address in channels]
         self._cool_later(_WARM_SECONDS, admitted.client_id)
         if opened != self._next:
@@ -132,7 +132,8 @@ class Forms:
             meeting = self._meetings.get(channel_id)
             if meeting is not None:
                 meeting.warm -= 1
-                self._update(meeting)
+                if not meeting.warm:
+                    self._update(meeting)
 
     def _changed(self, root: str) -> None:
         meeting = self._root_of.get(root)
@@ -222,13 +223,14 @@ class Forms:
 
     async def _settle_all(self) -> None:
         while self._unsettled:
-            await self._drain()
             waiting = len(self._unsettled)
-            if self._wire is not None and self._wire.is_connected:
-                with contextlib.suppress(NatsError, TimeoutError):
+            with contextlib.suppress(*FAILURES):
+                await self._drain()
+                if self._wire is not None and self._wire.is_connected:
                     await self._wire.flush(timeout=_SETTLE_SECONDS)
             for done in self._unsettled[:waiting]:
-                done.set_result(None)
+                if not done.done():  # who waited may be gone
+                    done.set_result(None)
             del self._unsettled[:waiting]
 
     async def _subscribe_again(self) -> None:

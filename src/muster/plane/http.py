@@ -8,13 +8,14 @@ import msgspec
 from litestar import Router, get, post
 from litestar.di import Provide
 
-from muster.core import messaging, pki
+from muster.core import messaging, pki, presence
 from muster.core.access import Caller
 from muster.core.certificates import Shown
 from muster.core.errors import Malformed, NotFound, Unauthenticated
 from muster.core.messaging import Passage, Whereabouts
 from muster.core.model import Flow, Instant, Presence, Secret, TenantId
 from muster.core.ports import Page, Pki, Tx
+from muster.plane.passages import Passages
 from muster.plane.publish import Message, Publisher
 from muster.plane.subjects import Address, subtopic
 from muster.web import auth
@@ -33,6 +34,7 @@ class Door:
     """Given by assembly; handlers get it as the dependency named `door`."""
 
     publisher: Publisher
+    passages: Passages
     pki: Pki | None = None
     """Verifies the certificates that devices show instead of a secret."""
 
@@ -59,7 +61,22 @@ async def passage(
         raise Unauthenticated
     if not secret:
         raise Malformed("missing or invalid bearer entity key")
+    if flow is Flow.PUBLISH:
+        return await _remembered(desk, door.passages, secret, channel, tenant)
     return await desk.store.read(_of_device, Secret(secret), channel, tenant, flow)
+
+
+async def _remembered(
+    desk: Desk, passages: Passages, secret: str, channel: str, tenant: str | None
+) -> tuple[Passage, Address]:
+    name = passages.name(secret, channel, tenant)
+    known = passages.find(name)
+    if known is not None:
+        return known
+    watch = passages.watch()
+    passed, address = await desk.store.read(_of_device, Secret(secret), channel, tenant, Flow.PUBLISH)
+    passages.keep(watch, name, passed, address)
+    return passed, address
 
 
 def _of_device(
@@ -253,11 +270,11 @@ async def list_presence(request: AnyRequest, domain: str, desk: Desk) -> Rendere
         limit, offset = asked.limit or 0, asked.offset
         return Reply(body=PresencePage(limit=limit, offset=offset, total=page.total, presence=found))
 
-    return await desk.read(request, messaging.list_presence, TenantId(domain), window=asked, reply=shown)
+    return await desk.read(request, presence.list_presence, TenantId(domain), window=asked, reply=shown)
 
 
 def _one(tx: Tx, caller: Caller, tenant: TenantId, client: str) -> Presence:
-    found = messaging.presence_of(tx, caller, tenant, [client])
+    found = presence.presence_of(tx, caller, tenant, [client])
     if not found:
         raise NotFound
     return found[0]
@@ -277,14 +294,14 @@ _ADAPTER = [publish, publish_below, publish_in_domain, publish_in_domain_below]
 _IN_DOMAINS = [last_messages, list_presence, get_presence]
 
 
-def adapter_routes(publisher: Publisher, authority: Pki | None = None) -> Router:
+def adapter_routes(door: Door) -> Router:
     """Give the routes by which devices publish; they belong to no dialect."""
-    return _router(Door(publisher, authority), _ADAPTER)
+    return _router(door, _ADAPTER)
 
 
-def domain_routes(publisher: Publisher, authority: Pki | None = None) -> Router:
+def domain_routes(door: Door) -> Router:
     """Give the routes by which users look at messages and devices; they go with the Magistrala door."""
-    return _router(Door(publisher, authority), _IN_DOMAINS)
+    return _router(door, _IN_DOMAINS)
 
 
 def _router(door: Door, handlers: list[Any]) -> Router:

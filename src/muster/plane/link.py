@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
@@ -16,6 +17,8 @@ from muster.plane.keys import Keys
 log = structlog.get_logger("muster.broker")
 Handle = Callable[[Msg], Awaitable[None]]
 _PENDING_BYTES = 32 * 1024 * 1024
+FAILURES = (NatsError, OSError)
+"""What the library raises when the broker is away, or goes away meanwhile; a TimeoutError is an OSError."""
 
 
 class Link:
@@ -70,7 +73,7 @@ class Link:
     async def stop(self) -> None:
         """Close the connection; what was published before is sent."""
         if self.is_up:
-            with contextlib.suppress(NatsError, TimeoutError):
+            with contextlib.suppress(*FAILURES):
                 await self.client.flush(timeout=2)
         self._is_up.clear()
         for task in self._tasks:
@@ -94,7 +97,7 @@ class Link:
             raise Unavailable("the broker is away")
         try:
             await self.client.publish(subject, payload, reply=reply, headers=headers)
-        except NatsError as error:
+        except FAILURES as error:
             raise Unavailable("the broker is away") from error
 
     async def request(self, subject: str, payload: bytes = b"", *, patience: float = 2) -> bytes | None:
@@ -103,7 +106,21 @@ class Link:
             return bytes((await self.client.request(subject, payload, timeout=patience)).data)
         except NoRespondersError:
             return None
-        except (NatsError, TimeoutError) as error:
+        except FAILURES as error:
+            raise Unavailable("the broker does not answer") from error
+
+    async def subscribe(self, subject: str, handle: Handle) -> Subscription:
+        """Have messages handled from now on, until unsubscribed. Unavailable while the broker is away."""
+        try:
+            return await self.client.subscribe(subject, cb=handle)
+        except FAILURES as error:
+            raise Unavailable("the broker is away") from error
+
+    async def flush(self) -> None:
+        """Wait until the broker has read all that was sent. Unavailable if it does not say so in time."""
+        try:
+            await self.client.flush()
+        except FAILURES as error:
             raise Unavailable("the broker does not answer") from error
 
     async def gather(self, subject: str, payload: bytes, *, quiet: float, expected: int) -> list[bytes]:
@@ -114,7 +131,7 @@ class Link:
             answers.put_nowait(message.data)
 
         inbox = self.client.new_inbox()
-        subscription = await self.client.subscribe(inbox, cb=take)
+        subscription = await self.subscribe(inbox, take)
         try:
             await self.publish(subject, payload, reply=inbox)
             given: list[bytes] = []
@@ -123,7 +140,7 @@ class Link:
                     given.append(await asyncio.wait_for(answers.get(), quiet))
             return given
         finally:
-            with contextlib.suppress(NatsError):
+            with contextlib.suppress(*FAILURES):
                 await subscription.unsubscribe()
 
     def spawn(self, work: Awaitable[None]) -> None:
@@ -161,7 +178,12 @@ class Link:
         await self._up()
 
     async def _up(self) -> None:
-        await self.client.flush()
+        try:
+            await self.flush()
+        except Unavailable:
+            if self.client.is_connected:
+                self.spawn(self._up())
+            return  # lost again; the library says when it is back
         self._is_up.set()
         log.info("broker reached", account=self._account)
         for act in self._on_up:

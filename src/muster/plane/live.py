@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import msgspec
 from nats.aio.msg import Msg
 
-from muster.core.messaging import Sighting
 from muster.core.model import DeviceId, Instant, TenantId
+from muster.core.presence import Sighting
 from muster.plane.admitted import Admitted
 from muster.plane.config import DEVICES
 from muster.plane.link import Link
@@ -36,6 +36,8 @@ class Live:
     start: float
     publishes: frozenset[str] | None
     """The channels it was let in to publish to; None: not known."""
+    mark: str = ""
+    """Of the rights it was let in with; empty: not known."""
 
     @property
     def tenant(self) -> str:
@@ -107,7 +109,7 @@ class LiveSessions:
         self._live: dict[tuple[str, int], Live] = {}
         self._of_session: dict[str, dict[tuple[str, int], Live]] = {}
         self._owner: dict[str, str] = {}
-        self._admitted: dict[str, Admitted] = {}
+        self._admitted: dict[tuple[str, int], Admitted] = {}
         self._sightings: dict[str, Sighting] = {}
         self.is_complete = asyncio.Event()
         """Set while everything that is connected is known."""
@@ -126,7 +128,7 @@ class LiveSessions:
 
     def expect(self, admitted: Admitted) -> None:
         """A device is being let in. Only the callout knows where it comes from if that is the TLS front."""
-        self._admitted[admitted.client_id] = admitted
+        self._admitted[admitted.server, admitted.cid] = admitted
         if len(self._admitted) > _PENDING:
             del self._admitted[next(iter(self._admitted))]
 
@@ -140,7 +142,7 @@ class LiveSessions:
 
     async def _came(self, message: Msg) -> None:
         news = _news(message.data)
-        live = _live(news, self._admitted.pop(news.client.client_id, None))
+        live = _live(news, self._admitted.pop((news.server.id, news.client.id), None))
         if _is_device(live.session):
             self._add(live)
             self._note(live, is_connected=True)
@@ -245,6 +247,7 @@ def _live(news: _News, admitted: Admitted | None) -> Live:
         protocol=admitted.protocol if admitted else who.client_type,
         start=_seconds(who.start),
         publishes=frozenset(admitted.publishes) if admitted else None,
+        mark=admitted.mark if admitted else "",
     )
 
 

@@ -4,13 +4,12 @@ import time
 from dataclasses import dataclass
 
 import structlog
-from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from muster.core.errors import TooLarge, Unavailable
-from muster.plane.link import Link
+from muster.plane.link import FAILURES, Link
 from muster.plane.meters import Meters
 from muster.plane.subjects import Address, topic
 
@@ -91,7 +90,7 @@ class Publisher:
             return await self._read(self._link.client.jetstream(timeout=_WAIT), address, limit)
         except NotFoundError:
             return []
-        except (NatsError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unavailable("the broker does not answer") from error
 
     async def _read(self, js: JetStreamContext, address: Address, limit: int) -> list[Message]:
@@ -131,7 +130,7 @@ class Publisher:
                 await self._keep(js, _stream(self._retention))
         except NotFoundError:
             return
-        except (NatsError, TimeoutError) as error:
+        except FAILURES as error:
             log.warning("retention not set", says=str(error))
 
     async def _keep(self, js: JetStreamContext, config: api.StreamConfig) -> None:

@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import msgspec
 import structlog
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from muster.core.messaging import Rights
-from muster.plane.link import Link
+from muster.plane.link import FAILURES, Link
 from muster.plane.subjects import address_of, take_apart
 
 log = structlog.get_logger("muster.sessions")
@@ -118,7 +117,7 @@ class Records:
                 # What was watched meanwhile is newer than what is read.
                 if record.id not in changed:
                     self._take(data)
-        except (NatsError, TimeoutError):
+        except FAILURES:
             log.warning("session records not read, again soon")
             await asyncio.sleep(_PAUSE)
             self._link.spawn(self._load())
@@ -142,5 +141,5 @@ class Records:
                 pending = message.metadata.num_pending
                 yield message.data
         finally:
-            with contextlib.suppress(NatsError):
+            with contextlib.suppress(*FAILURES):
                 await subscription.unsubscribe()

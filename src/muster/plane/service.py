@@ -9,8 +9,9 @@ from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
 from muster.core.errors import Unavailable
-from muster.core.messaging import Refusal, Rights, Sighting
+from muster.core.messaging import Refusal, Rights
 from muster.core.model import DeviceId, Event, TenantId
+from muster.core.presence import Sighting
 from muster.plane.adapter.downstream import Downstream
 from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
 from muster.plane.callout import Authorise, Callout, ClaimClientId
@@ -20,6 +21,7 @@ from muster.plane.keys import Keys
 from muster.plane.link import Link
 from muster.plane.live import LiveSessions
 from muster.plane.meters import Meters
+from muster.plane.passages import Passages
 from muster.plane.publish import Publisher, Retention
 from muster.plane.records import Records
 from muster.plane.sessions import Sessions
@@ -58,10 +60,12 @@ class Plane:
         payload_bytes: int = 1024 * 1024,
         retention: Retention | None = None,
         meters: Meters | None = None,
+        remembers: float = 1.0,
     ) -> None:
         """Prepare. *urls* are NATS addresses of the broker, *doors* its plain MQTT addresses.
 
-        *meters* are those of another plane in this process, where there is one.
+        *meters* are those of another plane in this process, where there is one. *remembers* is for how many
+        seconds, at most, who may publish over HTTP is not asked again.
         """
         self.meters = meters or Meters(registry)
         self.tickets = Tickets(keys)
@@ -92,6 +96,7 @@ class Plane:
             expect=self._expect if leads else self._ask_the_leader,
         )
         self.publisher = Publisher(devices, self.meters, payload_bytes=payload_bytes, retention=retention)
+        self.passages = Passages(callout, seconds=remembers)
         self.sockets = Sockets(devices, callout, self.publisher)
         self.downstream = Downstream(devices)
         self._callout = callout

@@ -93,19 +93,34 @@ class Sessions:
         """Leave nothing of the device. Its connections end by being taken over, which sends no wills."""
         session = f"{tenant}/{device}"
         await self._announce(session)
+        kept = set(await self._kept_ids(tenant, device))
+        if not kept and not self._live.of(session):
+            return
+        rights = await self._rights_of(tenant, device)
+        # It may be let in again already, by its new secret or because it was enabled again.
+        back = {live.client_id for live in self._live.of(session) if self._is_back(live, rights)}
         connected = {live.client_id for live in self._live.of(session)}
-        for client_id in connected | set(await self._kept_ids(tenant, device)):
+        for client_id in (connected | kept) - back:
             await self._evict(client_id, is_kept=False)
-        await asyncio.gather(*(self._kick(live) for live in self._live.of(session)))
+        await asyncio.gather(
+            *(self._kick(live) for live in self._live.of(session) if not _is_by(live, rights))
+        )
+
+    def _is_back(self, live: Live, rights: Rights | Refusal) -> bool:
+        if isinstance(rights, Refusal) or not _is_by(live, rights):
+            return False
+        return self._records.is_within(live.client_id, rights)
 
     async def _refresh(self, tenant: TenantId, device: DeviceId) -> None:
         """Cut the device; it returns with its new rights. What it may no longer read is not kept for it."""
         session = f"{tenant}/{device}"
         await self._announce(session)
-        connected, kept = self._live.of(session), await self._kept_ids(tenant, device)
-        if not connected and not kept:
+        kept = await self._kept_ids(tenant, device)
+        if not kept and not self._live.of(session):
             return
         rights = await self._rights_of(tenant, device)
+        # Who came with these rights already, right behind the change, is not to be sent away for it.
+        connected = [live for live in self._live.of(session) if not _is_by(live, rights)]
         for client_id in kept:
             if isinstance(rights, Refusal) or not self._records.is_within(client_id, rights):
                 await self._evict(client_id, is_kept=False)
@@ -148,7 +163,12 @@ class Sessions:
         """Cut who was let in with the rights of before a change, and reached the broker after it."""
         changed = max(self._cut_at.get(name, 0.0) for name in (live.session, f"{live.tenant}/"))
         if live.start < changed:
-            self._link.spawn(self._kick(live))
+            self._link.spawn(self._check(live))
+
+    async def _check(self, live: Live) -> None:
+        tenant, device = live.session.split("/", 1)
+        if not _is_by(live, await self._rights_of(TenantId(tenant), DeviceId(device))):
+            await self._kick(live)
 
     def _kept(self, client_id: str, _: Mapping[str, int]) -> None:
         """Claim an id that was not worth it at login, now that a session is kept by it."""
@@ -159,6 +179,11 @@ class Sessions:
 
     async def _claim_for(self, client_id: str, tenant: TenantId, device: DeviceId) -> None:
         await self._claim(client_id, tenant, device, keep=True)
+
+
+def _is_by(live: Live, rights: Rights | Refusal) -> bool:
+    """Say whether the connection was let in with exactly these rights, by the secret of now."""
+    return isinstance(rights, Rights) and live.mark != "" and live.mark == rights.mark
 
 
 def _keeps_publishing(live: Live, rights: Rights | Refusal) -> bool:

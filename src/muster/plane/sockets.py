@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
 
 from muster.core.errors import Forbidden, Unavailable
 from muster.plane.cut import CUT, is_meant, read_cut
-from muster.plane.link import Link
+from muster.plane.link import FAILURES, Link
 from muster.plane.publish import COPY, Publisher
 from muster.plane.subjects import Address
 
@@ -48,9 +47,8 @@ class Sockets:
             raise Unavailable("the broker is away")
         self._open.add(socket)
         for root in socket.address.roots() if may_subscribe else ():
-            subscription = await self._link.client.subscribe(root + socket.rest, cb=_passing(socket))
-            socket.subscriptions.append(subscription)
-        await self._link.client.flush()
+            socket.subscriptions.append(await self._link.subscribe(root + socket.rest, _passing(socket)))
+        await self._link.flush()
 
     async def receive(self, socket: Socket, payload: bytes) -> None:
         """Publish what the client sent. Forbidden without the right; else as Publisher.publish."""
@@ -66,7 +64,7 @@ class Sockets:
         for subscription in socket.subscriptions:
             try:
                 await subscription.unsubscribe()
-            except NatsError:
+            except FAILURES:
                 continue
 
     async def _cut(self, message: Msg) -> None:

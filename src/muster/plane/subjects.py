@@ -5,6 +5,7 @@ The broker makes subjects of MQTT topics itself: `/` becomes `.`, `.` becomes `/
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -13,6 +14,8 @@ from muster.core.messaging import ChannelRight, Rights
 
 NOTHING = "_MUSTER.nothing"
 """Nobody publishes here. Stands in permission lists that would be empty, because empty means everything."""
+_REMEMBERED = 16_384
+"""Channels whose names are not spelled anew for each device and message."""
 # What a level of a topic cannot hold, or what would mean something else there.
 _UNSAFE = {c: f"%{c:02X}" for c in (*range(0x21), *b"%*+#>/", 0x7F)}
 
@@ -28,10 +31,15 @@ class Address:
 
     def roots(self) -> tuple[str, ...]:
         """Give the subjects at which the channel begins, `channels.<id>.messages` first."""
-        channels = [token(name) for name in (self.channel_id, self.route) if name]
-        tenants = [token(name) for name in (self.tenant_id, self.tenant_alias) if name]
-        modern = [f"m.{t}.c.{c}" for t in dict.fromkeys(tenants) for c in dict.fromkeys(channels)]
-        return (f"channels.{channels[0]}.messages", *modern)
+        return _roots(self)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _roots(address: Address) -> tuple[str, ...]:
+    channels = [token(name) for name in (address.channel_id, address.route) if name]
+    tenants = [token(name) for name in (address.tenant_id, address.tenant_alias) if name]
+    modern = [f"m.{t}.c.{c}" for t in dict.fromkeys(tenants) for c in dict.fromkeys(channels)]
+    return (f"channels.{channels[0]}.messages", *modern)
 
 
 class Place(NamedTuple):

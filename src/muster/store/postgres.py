@@ -26,7 +26,7 @@ from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import Statements
 from muster.store.tally import APPEND, FOLD, Tally, rows_of
 from muster.store.tx import Restart, Room, Transaction
-from muster.store.work import Answer, Desk, Job, Observe, call, settle
+from muster.store.work import Answer, Desk, Job, Observe, Witness, call, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,6 +120,7 @@ class PostgresStore:
         self._room = Room(Statements(POSTGRES, seals), seals, sealer)
         self._watch = Watch(server)
         self._observers: list[Observe] = []
+        self._witnesses: list[Witness] = []
         self._appended = 0  # by all threads, about: a fold too early or too late harms nobody
         self._writing = Desk("muster-writer", partial(self._serve, may_write=True), threads=writers)
         self._reading = Desk("muster-reader", partial(self._serve, may_write=False), threads=readers)
@@ -147,6 +148,15 @@ class PostgresStore:
     def on_events(self, wake: Callable[[], None]) -> None:
         """Call *wake*, from a thread of the store, whenever events may be waiting for this process."""
         self._watch.start(wake)
+
+    @property
+    def is_alone(self) -> bool:
+        """Say whether no other process changes anything: of a database, nobody knows."""
+        return False
+
+    def on_emitted(self, witness: Witness) -> None:
+        """Tell *witness*, from a thread of the store, what a commit emitted, before anybody is answered."""
+        self._witnesses.append(witness)
 
     def on_commit(self, observe: Observe) -> None:
         """Tell *observe*, from a thread of the store, of every commit that was tried."""
@@ -215,7 +225,7 @@ class PostgresStore:
                 session, self._room, self._clock(), may_write=True, is_careful=is_careful
             )
             result = job.use_case(transaction)
-            self._finish(session, transaction)
+            self._commit(session, transaction)
         except BaseException as error:
             self._give_up(line, session)
             if isinstance(error, errors.Unavailable) and line.is_lost and not session.is_committing:
@@ -235,6 +245,15 @@ class PostgresStore:
             pass
         finally:
             line.roll_back()
+
+    def _commit(self, session: PostgresSession, transaction: Transaction) -> None:
+        try:
+            self._finish(session, transaction)
+        finally:
+            # Also when it is not known whether it was committed.
+            if session.is_committing and transaction.events:
+                for witness in self._witnesses:
+                    witness(transaction.events)
 
     def _finish(self, session: PostgresSession, transaction: Transaction) -> None:
         """Write what was put off, and commit."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from muster.core import errors, ports
-from muster.core.model import Instant
+from muster.core.model import Event, Instant
 from muster.core.ports import Tx
 from muster.store.failures import of_sqlite
 from muster.store.flavor import FUNCTIONS, SQLITE
@@ -19,7 +19,7 @@ from muster.store.rows import Row, Seals, Shape
 from muster.store.statements import MOST_ROWS, Statements
 from muster.store.tally import UPSERT_SQLITE, Tally, rows_of
 from muster.store.tx import Restart, Room, Transaction
-from muster.store.work import Answer, Desk, Job, Observe, call, settle
+from muster.store.work import Answer, Desk, Job, Observe, Witness, call, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +42,7 @@ class SqliteSession:
         self.connection = connection
         self._cursor = connection.cursor()
         self.tally = Tally()
-        self.has_events = False
+        self.events: list[Event] = []
 
     def begin(self, statement: str) -> None:
         """Begin a transaction; Unavailable when the file cannot be locked or read."""
@@ -101,6 +101,7 @@ class SqliteStore:
         self._room = Room(Statements(SQLITE, seals), seals, sealer)
         self._listeners: list[Callable[[], None]] = []
         self._observers: list[Observe] = []
+        self._witnesses: list[Witness] = []
         with contextlib.ExitStack() as undo:
             self._claim = undo.enter_context(claim(path))
             # Connected here, so that what is wrong with the file stops the start and not a thread.
@@ -133,6 +134,15 @@ class SqliteStore:
     def on_events(self, wake: Callable[[], None]) -> None:
         """Call *wake*, from a thread of the store, whenever events were committed."""
         self._listeners.append(wake)
+
+    @property
+    def is_alone(self) -> bool:
+        """Say whether no other process changes anything: a file has one server."""
+        return True
+
+    def on_emitted(self, witness: Witness) -> None:
+        """Tell *witness*, from a thread of the store, what a commit emitted, before anybody is answered."""
+        self._witnesses.append(witness)
 
     def on_commit(self, observe: Observe) -> None:
         """Tell *observe*, from a thread of the store, of every commit that was tried."""
@@ -179,11 +189,14 @@ class SqliteStore:
         while (job := desk.wait()) is not None:
             started = time.monotonic()
             answers = self._write_group(session, desk, job)
+            emitted, session.events = session.events, []
+            if emitted:
+                for witness in self._witnesses:
+                    witness(emitted)
             settle(answers)
             for observe in self._observers:
                 observe(len(answers), time.monotonic() - started)
-            if session.has_events:
-                session.has_events = False
+            if emitted:
                 for wake in self._listeners:
                     wake()
         with contextlib.suppress(sqlite3.Error):
@@ -236,7 +249,7 @@ class SqliteStore:
             raise
         session.send("RELEASE use_case")
         session.tally.update(transaction.tally)
-        session.has_events |= bool(transaction.events)
+        session.events += transaction.events
         return result
 
     def _write_tally(self, session: SqliteSession) -> None:

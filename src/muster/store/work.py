@@ -3,17 +3,20 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from muster.core import errors
+from muster.core.model import Event
 from muster.core.ports import Tx
 
 R = TypeVar("R")
 Observe = Callable[[int, float], None]
 """Is told how many use cases shared a commit, and how many seconds they and it took together."""
+Witness = Callable[[Sequence[Event]], None]
+"""Is told of the events of a commit before anybody is told that it has happened."""
 
 
 class Mailbox:

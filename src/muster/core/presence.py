@@ -1,0 +1,68 @@
+"""Presence: when devices were last seen coming and going, how and from where."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from muster.core import access
+from muster.core.model import NEVER, Device, DeviceId, Instant, Kind, Presence, TenantId
+from muster.core.ports import Condition, OneOf, Order, Page, Tx, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A device was seen connecting or disconnecting."""
+
+    tenant_id: TenantId
+    device_id: DeviceId
+    is_connected: bool
+    at: Instant
+    protocol: str
+    source: str
+
+
+def note_seen(tx: Tx, sightings: Sequence[Sighting]) -> None:
+    """Note when devices were seen, each once; what is said of devices deleted meanwhile is ignored."""
+    by_tenant: dict[TenantId, dict[DeviceId, Sighting]] = {}
+    for sighting in sightings:
+        by_tenant.setdefault(sighting.tenant_id, {})[sighting.device_id] = sighting
+    for tenant_id, seen in by_tenant.items():
+        _note_within(tx, tenant_id, seen)
+
+
+def _note_within(tx: Tx, tenant_id: TenantId, seen: Mapping[DeviceId, Sighting]) -> None:
+    known = {p.device_id: p for p in tx.select(Presence, tenant_id, OneOf("device_id", list(seen)))}
+    new = [device_id for device_id in seen if device_id not in known]
+    devices = tx.select(Device, tenant_id, OneOf("id", new)) if new else []
+    tx.add(*(_noted(seen[device.id], None) for device in devices))
+    for device_id, presence in known.items():
+        tx.change(_noted(seen[device_id], presence))
+
+
+def _noted(sighting: Sighting, known: Presence | None) -> Presence:
+    came, went = (known.connected_at, known.disconnected_at) if known is not None else (NEVER, NEVER)
+    return Presence(
+        tenant_id=sighting.tenant_id,
+        device_id=sighting.device_id,
+        connected_at=sighting.at if sighting.is_connected else came,
+        disconnected_at=went if sighting.is_connected else sighting.at,
+        protocol=sighting.protocol,
+        source=sighting.source,
+    )
+
+
+def presence_of(tx: Tx, caller: access.Caller, tenant_id: TenantId, device_ids: list[str]) -> list[Presence]:
+    """Give when these devices of the tenant were seen last, as far as the caller may read them."""
+    standing = access.enter(tx, caller, tenant_id)
+    readable = tx.select(Device, tenant_id, *standing.visible(Kind.DEVICE), OneOf("id", device_ids))
+    return tx.select(Presence, tenant_id, OneOf("device_id", [d.id for d in readable]))
+
+
+def list_presence(tx: Tx, caller: access.Caller, tenant_id: TenantId, *, window: Window) -> Page[Presence]:
+    """List when the tenant's devices were seen, those that came last first, as far as the caller may read."""
+    visible = access.enter(tx, caller, tenant_id).visible(Kind.DEVICE)
+    conditions: list[Condition] = []
+    if visible:
+        readable = tx.select(Device, tenant_id, *visible)
+        conditions.append(OneOf("device_id", [d.id for d in readable]))
+    latest = Order("connected_at", is_descending=True)
+    return tx.page(Presence, tenant_id, *conditions, order=latest, window=window)
