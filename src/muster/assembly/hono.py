@@ -36,6 +36,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
         certificates=Certificates(),
         hash_password=parts.passwords.hash,
         max_bulk=parts.configuration.settings.max_bulk,
+        webhooks_private=parts.configuration.settings.webhooks_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
     more: Sequence[Router] = ()
