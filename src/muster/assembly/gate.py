@@ -324,6 +324,8 @@ def headers_of(message: Message, registration: Registration, adapter: str) -> di
 
 def _one_line(text: str) -> str:
     """A header of the broker is one line: what would break it is replaced."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else "?" for each in text)
 
 

@@ -50,6 +50,7 @@ class Downstream:
         self._link = link
         self._seconds = seconds
         self._bytes = bytes_
+        self._stream = link.client.jetstream(timeout=_WAIT)
         self._commands: dict[tuple[str, str], tuple[CommandSubscription, Deliver]] = {}
         link.on_up(self._keep_events)
         link.on_message("hono.command.*", self._command)
@@ -79,9 +80,8 @@ class Downstream:
         if not self._link.is_up:
             raise Unavailable("the broker is away")
         try:
-            stream = self._link.client.jetstream(timeout=_WAIT)
             subject = f"hono.event.{token(tenant)}"
-            await stream.publish(subject, payload, stream=EVENTS, headers=dict(headers))
+            await self._stream.publish(subject, payload, stream=EVENTS, headers=dict(headers))
         except (NatsError, TimeoutError) as error:
             raise Unavailable("the broker does not take events") from error
 
@@ -105,7 +105,7 @@ class Downstream:
 
         try:
             telemetry = await client.subscribe(f"hono.telemetry.{name}", cb=pass_on)
-            events = await client.jetstream(timeout=_WAIT).subscribe(
+            events = await self._stream.subscribe(
                 f"hono.event.{name}",
                 stream=EVENTS,
                 cb=pass_on,
@@ -124,7 +124,7 @@ class Downstream:
                     await each.unsubscribe()
 
     async def _keep_events(self) -> None:
-        stream = self._link.client.jetstream(timeout=_WAIT)
+        stream = self._stream
         wanted = api.StreamConfig(
             name=EVENTS,
             subjects=["hono.event.*"],
