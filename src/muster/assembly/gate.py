@@ -2,7 +2,7 @@
 
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Protocol
@@ -21,7 +21,7 @@ from muster.core.errors import (
     Unavailable,
 )
 from muster.core.identity import PASSWORD, Certificates, Proof, hono
-from muster.core.model import Device, DeviceId, Instant, Json, Tenant, TenantId
+from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Passwords, Store, Tx
 from muster.core.southbound import Login, Unannounced, Unregistered
 from muster.core.throttle import Throttle
@@ -187,6 +187,7 @@ class Gate:
         self._downstream = downstream
         self._adapter = adapter
         self._sessions = sessions
+        self._last_via: dict[tuple[str, str], str] = {}
         self._registrations: dict[tuple[str, str, str], tuple[Registration, float]] = {}
 
     def count_by(self, sessions: Sessions) -> None:
@@ -219,7 +220,20 @@ class Gate:
             is_own = message.via is None
             terminal = is_own and isinstance(error, NotFound | Forbidden)
             return Failure(status=_status(error), text=error.message, is_terminal=terminal)
+        if message.via is not None and self._remembers:
+            self._note_gateway(message.tenant_id, message.device_id, message.via)
         return None
+
+    def _note_gateway(self, tenant_id: TenantId, device_id: DeviceId, gateway: str) -> None:
+        if len(self._last_via) >= Remembered.MOST:
+            self._last_via.clear()
+        self._last_via[tenant_id, device_id] = gateway
+
+    async def gateways_of(self, tenant_id: TenantId, device_id: DeviceId) -> Sequence[str]:
+        """Name the gateways that may speak for a device: first the one that did last (spec C.1)."""
+        allowed = await self._store.read(_gateways, tenant_id, device_id)
+        last = self._last_via.get((tenant_id, device_id), "")
+        return sorted(allowed, key=lambda each: each != last)
 
     async def _registered(self, message: Message) -> Registration:
         key = (message.tenant_id, message.device_id, message.via or "")
@@ -291,6 +305,13 @@ def _register(
         raise Unauthenticated("the tenant's devices must log in")
     found = southbound.assert_device(tx, tenant, device_id, via)
     return None if isinstance(found, Unannounced) else _registration(tenant, found)
+
+
+def _gateways(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Sequence[str]:
+    device = tx.get(Device, tenant_id, device_id)
+    if device is None or device.status is not Status.ENABLED:
+        return ()
+    return southbound.gateways_of(tx, device)
 
 
 def _registration(tenant: Tenant, device: Device) -> Registration:
