@@ -146,9 +146,7 @@ def test_a_gateway_takes_commands_for_its_devices(station: Station):
         for device in ("sensor", "gw"):
             answer = station.command(device, "read", b"abc", wait=10)
             assert (200, "cba") == (answer.status_code, answer.json().get("payload")), answer.text
-    assert ["command//sensor/req", "command///req"] == [
-        topic.rsplit("/", 2)[0] for topic, _ in gateway.heard
-    ]
+    assert ["command//sensor/req", "command///req"] == [topic.rsplit("/", 2)[0] for topic, _ in gateway.heard]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Protocol
 
+from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
 from muster.core import southbound
 from muster.core.errors import (
@@ -20,7 +21,7 @@ from muster.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from muster.core.identity import PASSWORD, Certificates, Proof, hono
+from muster.core.identity import PASSWORD, RAW_KEY, Certificates, Proof, hono
 from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Passwords, Store, Tx
 from muster.core.southbound import Login, Unannounced, Unregistered
@@ -105,19 +106,44 @@ class Identifier:
         self._remembered = Remembered()
 
     async def identify(self, evidence: Evidence, adapter: str) -> Login:
-        """Give who proved itself: by certificate, else by password (spec C.1). Any of the core's errors else.
+        """Give who proved itself: by certificate, token or password, in this order (spec C.1).
 
-        Whether tenant, adapter and device are enabled is not asked here, except before a device comes into
-        being.
+        Any of the core's errors else. Whether tenant, adapter and device are enabled is not asked here, except
+        before a device comes into being.
         """
         context: dict[str, Json] = {"client-id": evidence.client_id} if evidence.client_id else {}
         if evidence.chain_der:
             try:
                 return await self._by_certificate(evidence, adapter, context)
             except Unauthenticated:
+                if evidence.password is None and not evidence.token:
+                    raise
+        if evidence.token:
+            try:
+                return await self._by_token(evidence, context)
+            except Unauthenticated:
                 if evidence.password is None:
                     raise
         return await self._by_password(evidence, context)
+
+    async def _by_token(self, evidence: Evidence, context: dict[str, Json]) -> Login:
+        """Let in whoever signed with a key of the credential that the token, or else the request, names."""
+        tenant, auth_id = devicetokens.claimed(evidence.token) or evidence.named or ("", "")
+        attempt = (f"{auth_id}@{tenant}", evidence.source)
+        self._throttle.check(attempt, self._clock())
+        try:
+            login = await self._store.read(southbound.find_login, tenant, RAW_KEY, auth_id, context)
+            self._check_token(login, evidence.token)
+        except (Unauthenticated, Malformed):
+            self._throttle.failed(attempt, self._clock())
+            raise Unauthenticated from None
+        return login
+
+    def _check_token(self, login: Login, token: str) -> None:
+        now = self._clock()
+        keys = [proof.key for proof in login.credential.proofs if proof.is_valid(now)]
+        if not any(devicetokens.is_proven(token, key, now // 1_000_000) for key in keys):
+            raise Unauthenticated
 
     async def _by_certificate(self, evidence: Evidence, adapter: str, context: dict[str, Json]) -> Login:
         keys = self._certificates.issuers(evidence.chain_der)
