@@ -87,6 +87,10 @@ TARGETS: dict[str, Target] = {
         goal="all return by themselves", limit="5.4 s at 1,858 connects/s"
     ),
 }
+HONO: dict[str, Target] = {
+    "Hono: first contacts by mTLS, 64 in flight": Target(goal="≥ 500/s", is_met=at_least(500)),
+    "Hono: HTTP telemetry, QoS 0, 64 in flight": Target(limit="12,138/s Litestar + one look-up"),
+}
 GROWTH = Target(goal="< 1.5x the cost at 1,000", is_met=lambda row: row.value < 1.5)
 HEAD = "| work | database | measured | p50 ms | p99 ms | RSS MiB | goal | met | limit | note |"
 
@@ -97,7 +101,7 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def _line(row: Row) -> str:
-    target = GROWTH if row.unit == "x" else TARGETS.get(row.work, Target())
+    target = GROWTH if row.unit == "x" else {**TARGETS, **HONO}.get(row.work, Target())
     met = "" if target.is_met is None else ("yes" if target.is_met(row) else "**no**")
     cells: Sequence[str] = (
         row.work,

@@ -42,14 +42,17 @@ def _add(tx: Tx, tenant: TenantId, first: int, count: int) -> None:
     )
 
 
-async def _fill(environment: dict[str, str], tenant: str, first: int, count: int) -> int:
+async def fill(
+    environment: dict[str, str], tenant: str, first: int, count: int, add: Callable[..., None] = _add
+) -> int:
+    """Store devices without HTTP, a transaction for each AT_ONCE; say how many there was time for."""
     settings = load(environment).settings
     store = open_store(database_url(settings), keyring_of(settings), clock)
     end, done = time.monotonic() + LONGEST, 0
     try:
         while done < count and time.monotonic() < end:
             part = min(AT_ONCE, count - done)
-            await store.run(_add, TenantId(tenant), first + done, part)
+            await store.run(add, TenantId(tenant), first + done, part)
             done += part
     finally:
         store.close()
@@ -89,11 +92,11 @@ def growth(database: str, postgres: str) -> list[Row]:
     try:
         with server:
             world = World(server, database)
-        asyncio.run(_fill(environment, world.domain, 0, FEW))
+        asyncio.run(fill(environment, world.domain, 0, FEW))
         with server:
             before = _measured(world)
         started = time.perf_counter()
-        stored = asyncio.run(_fill(environment, world.domain, FEW, MANY - FEW)) + FEW
+        stored = asyncio.run(fill(environment, world.domain, FEW, MANY - FEW)) + FEW
         took = time.perf_counter() - started
         with server:
             after = _measured(world)

@@ -14,6 +14,8 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from tests.ca.pki import openssl
 from tests.journeys.server import Server, admin_token, free_port
@@ -277,3 +279,53 @@ async def _cut(station: Station, tenant: str) -> None:
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+async def _is_let_in(port: int, client_id: str, password: str) -> bool:
+    """Connect over MQTT with a token for a password, as devices that came from Google IoT Core do."""
+    loop, told = asyncio.get_running_loop(), asyncio.Queue[bool]()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id)
+    client.username_pw_set("unused", password)
+    client.on_connect = lambda *given: loop.call_soon_threadsafe(told.put_nowait, not given[3].is_failure)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        return await asyncio.wait_for(told.get(), 10)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_a_device_speaks_with_a_token_of_its_own(station: Station, tmp_path: Path):
+    """Over MQTT and HTTP, for a key made by openssl; the token names the device, or the request does."""
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    for path in (f"/v1/tenants/{tenant}", f"/v1/devices/{tenant}/meter"):
+        assert station.call("POST", path).status_code == 201
+    key = tmp_path / "device.key"
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
+    pem = openssl("pkey", "-in", key, "-pubout")
+    public = "".join(line for line in pem.splitlines() if "-----" not in line)
+    secret = {"type": "rpk", "auth-id": "meter", "secrets": [{"key": public, "algorithm": "EC"}]}
+    assert station.call("PUT", f"/v1/credentials/{tenant}/meter", json=[secret]).status_code == 204
+
+    now = int(time.time())
+    own = {"iat": now, "exp": now + 600, "aud": "hono-adapter", "tid": tenant, "sub": "meter"}
+    header, signer = {"alg": "ES256", "typ": "JWT"}, ECKey.import_key(key.read_bytes())
+    full = jwt.encode(header, own, signer)
+    bare = jwt.encode(header, {"iat": now, "exp": now + 600}, signer)
+    place = f"projects/p/registries/{tenant}/devices/meter"
+    assert asyncio.run(_is_let_in(station.mqtt, "any", full))
+    assert asyncio.run(_is_let_in(station.mqtt, place, bare))
+    assert not asyncio.run(_is_let_in(station.mqtt, "any", bare))
+    assert not asyncio.run(_is_let_in(station.mqtt, place, bare[:-8] + "AAAAAAAA"))
+    with station.server.client() as http:
+        for method, path, token, status in (
+            ("POST", "/telemetry", full, 202),
+            ("PUT", f"/telemetry/{tenant}/meter", bare, 202),
+            ("POST", "/event", full, 202),
+            ("POST", "/event", bare, 401),
+            ("POST", "/event", full[:-8] + "AAAAAAAA", 401),
+        ):
+            said = {"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
+            answer = http.request(method, path, content=b"1", headers=said)
+            assert (method, path, status) == (method, path, answer.status_code), answer.text

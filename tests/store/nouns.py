@@ -5,6 +5,7 @@ from typing import Any
 from muster.core import certificates as c
 from muster.core import identity as i
 from muster.core import model as m
+from muster.core import webhooks as w
 
 T1, T2 = m.TenantId("t-one"), m.TenantId("t-two")
 AT = m.Instant(1_750_000_000_000_000)
@@ -217,4 +218,17 @@ EVERY_NOUN: tuple[Any, ...] = (
         tenant_id=T1, device_id=m.DeviceId("d1"), ca_id="ca", auth_id="CN=d", serial="7f", created_at=AT
     ),
     i.Denial(tenant_id=T1, key="x509-cert:k", name="CN=d", created_by="u1", created_at=AT),
+    w.Webhook(
+        tenant_id=T1,
+        url="https://example.com/hook",
+        topics=("device.created",),
+        secret=m.Secret("whsec_c2VjcmV0"),
+        former_secret=m.Secret("whsec_b2xk"),
+        former_until=AT,
+        is_enabled=False,
+        failures=3,
+        last_error="HTTP 500",
+        created_at=AT,
+    ),
+    w.Notice(tenant_id=T1, id="msg_1", topic="device.created", key="d1", data={"a": 1}, created_at=AT),
 )

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from muster.core import certificates, identity, model
+from muster.core import certificates, identity, model, webhooks
 from muster.core.ports import ANYWHERE
 from muster.store.engine import AnyStore
 from muster.store.nouns import SHAPES
@@ -41,6 +41,8 @@ def test_every_noun_of_the_core_is_stored():
         identity.TrustedCa,
         identity.FirstContact,
         identity.Denial,
+        webhooks.Webhook,
+        webhooks.Notice,
     }
     assert {*SHAPES} == nouns
     assert {type(noun) for noun in EVERY_NOUN} == nouns - {model.Event}

@@ -1,6 +1,7 @@
 """The certificates of devices and their CAs, as the core asks about them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -12,6 +13,12 @@ from muster.core.model import NEVER, Instant
 
 def _name(der: bytes) -> Name:
     return Name(text=dn.dn_text(der), der=der, key=dn.dn_key(der), attributes=dn.dn_attributes(der))
+
+
+@lru_cache(maxsize=4096)
+def _issuer(der: bytes) -> Name:
+    """Few CAs sign many devices."""
+    return _name(der)
 
 
 class Certificates:
@@ -56,7 +63,7 @@ class Certificates:
         alternatives = {"uri": found.uris[:1], "dns": found.dns_names[:1]}
         return Shown(
             subject=_name(found.subject_der),
-            issuer=_name(found.issuer_der),
+            issuer=_issuer(found.issuer_der),
             serial=found.serial,
             fingerprint=found.fingerprint.hex(),
             spki_der=b"",

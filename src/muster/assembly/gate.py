@@ -2,11 +2,12 @@
 
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Protocol
 
+from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
 from muster.core import southbound
 from muster.core.errors import (
@@ -20,8 +21,8 @@ from muster.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from muster.core.identity import PASSWORD, Certificates, Proof, hono
-from muster.core.model import Device, DeviceId, Instant, Json, Tenant, TenantId
+from muster.core.identity import PASSWORD, RAW_KEY, Certificates, Proof, hono
+from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Passwords, Store, Tx
 from muster.core.southbound import Login, Unannounced, Unregistered
 from muster.core.throttle import Throttle
@@ -105,19 +106,44 @@ class Identifier:
         self._remembered = Remembered()
 
     async def identify(self, evidence: Evidence, adapter: str) -> Login:
-        """Give who proved itself: by certificate, else by password (spec C.1). Any of the core's errors else.
+        """Give who proved itself: by certificate, token or password, in this order (spec C.1).
 
-        Whether tenant, adapter and device are enabled is not asked here, except before a device comes into
-        being.
+        Any of the core's errors else. Whether tenant, adapter and device are enabled is not asked here, except
+        before a device comes into being.
         """
         context: dict[str, Json] = {"client-id": evidence.client_id} if evidence.client_id else {}
         if evidence.chain_der:
             try:
                 return await self._by_certificate(evidence, adapter, context)
             except Unauthenticated:
+                if evidence.password is None and not evidence.token:
+                    raise
+        if evidence.token:
+            try:
+                return await self._by_token(evidence, context)
+            except Unauthenticated:
                 if evidence.password is None:
                     raise
         return await self._by_password(evidence, context)
+
+    async def _by_token(self, evidence: Evidence, context: dict[str, Json]) -> Login:
+        """Let in whoever signed with a key of the credential that the token, or else the request, names."""
+        tenant, auth_id = devicetokens.claimed(evidence.token) or evidence.named or ("", "")
+        attempt = (f"{auth_id}@{tenant}", evidence.source)
+        self._throttle.check(attempt, self._clock())
+        try:
+            login = await self._store.read(southbound.find_login, tenant, RAW_KEY, auth_id, context)
+            self._check_token(login, evidence.token)
+        except (Unauthenticated, Malformed):
+            self._throttle.failed(attempt, self._clock())
+            raise Unauthenticated from None
+        return login
+
+    def _check_token(self, login: Login, token: str) -> None:
+        now = self._clock()
+        keys = [proof.key for proof in login.credential.proofs if proof.is_valid(now)]
+        if not any(devicetokens.is_proven(token, key, now // 1_000_000) for key in keys):
+            raise Unauthenticated
 
     async def _by_certificate(self, evidence: Evidence, adapter: str, context: dict[str, Json]) -> Login:
         keys = self._certificates.issuers(evidence.chain_der)
@@ -187,6 +213,7 @@ class Gate:
         self._downstream = downstream
         self._adapter = adapter
         self._sessions = sessions
+        self._last_via: dict[tuple[str, str], str] = {}
         self._registrations: dict[tuple[str, str, str], tuple[Registration, float]] = {}
 
     def count_by(self, sessions: Sessions) -> None:
@@ -219,7 +246,20 @@ class Gate:
             is_own = message.via is None
             terminal = is_own and isinstance(error, NotFound | Forbidden)
             return Failure(status=_status(error), text=error.message, is_terminal=terminal)
+        if message.via is not None and self._remembers:
+            self._note_gateway(message.tenant_id, message.device_id, message.via)
         return None
+
+    def _note_gateway(self, tenant_id: TenantId, device_id: DeviceId, gateway: str) -> None:
+        if len(self._last_via) >= Remembered.MOST:
+            self._last_via.clear()
+        self._last_via[tenant_id, device_id] = gateway
+
+    async def gateways_of(self, tenant_id: TenantId, device_id: DeviceId) -> Sequence[str]:
+        """Name the gateways that may speak for a device: first the one that did last (spec C.1)."""
+        allowed = await self._store.read(_gateways, tenant_id, device_id)
+        last = self._last_via.get((tenant_id, device_id), "")
+        return sorted(allowed, key=lambda each: each != last)
 
     async def _registered(self, message: Message) -> Registration:
         key = (message.tenant_id, message.device_id, message.via or "")
@@ -293,6 +333,13 @@ def _register(
     return None if isinstance(found, Unannounced) else _registration(tenant, found)
 
 
+def _gateways(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Sequence[str]:
+    device = tx.get(Device, tenant_id, device_id)
+    if device is None or device.status is not Status.ENABLED:
+        return ()
+    return southbound.gateways_of(tx, device)
+
+
 def _registration(tenant: Tenant, device: Device) -> Registration:
     of_tenant, of_device = hono(tenant.extensions), hono(device.extensions)
     defaults = {**(of_tenant.get("defaults") or {}), **(of_device.get("defaults") or {})}
@@ -324,6 +371,8 @@ def headers_of(message: Message, registration: Registration, adapter: str) -> di
 
 def _one_line(text: str) -> str:
     """A header of the broker is one line: what would break it is replaced."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else "?" for each in text)
 
 

@@ -16,7 +16,7 @@ from muster.core.throttle import Throttle
 from muster.dialects.hono import door
 from muster.dialects.hono.logins import Logins
 from muster.dialects.hono.options import Options
-from muster.plane.adapter import consume, http
+from muster.plane.adapter import commands, consume, http
 from muster.plane.adapter.actions import Rules
 from muster.plane.adapter.server import Adapter, AdapterLimits
 from muster.web import app as web
@@ -36,6 +36,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
         certificates=Certificates(),
         hash_password=parts.passwords.hash,
         max_bulk=parts.configuration.settings.max_bulk,
+        webhooks_private=parts.configuration.settings.webhooks_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
     more: Sequence[Router] = ()
@@ -43,7 +44,8 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
         identifier = identifier_of(parts, throttle)
         gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP)
         most = parts.configuration.settings.max_message_bytes
-        more = [http.routes(gate, most), consume.routes(messages.plane.downstream)]
+        downstream = messages.plane.downstream
+        more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
     return door.dialect(options, logins, more)
 
 
@@ -65,6 +67,7 @@ class HonoAdapter:
             limits=AdapterLimits(sessions=settings.mqtt_max_connections),
         )
         self.gate.count_by(self.adapter.sessions_of)
+        self._downstream.route_by(self.gate.gateways_of)
 
     async def start(self, tls: ServerTls | None = None) -> None:
         """Listen where the settings say; with TLS once there is a certificate to show."""

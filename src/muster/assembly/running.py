@@ -20,6 +20,7 @@ from muster.assembly.identity import Identity
 from muster.assembly.keeper import Keeper
 from muster.assembly.messages import Delivery, Leader, Messages, Place, following, messages_of
 from muster.assembly.parts import Parts, first_admin, open_parts, prepare
+from muster.assembly.webhooks import Webhooks
 from muster.core import pki, validity
 from muster.core.errors import MusterError, Unavailable
 from muster.core.model import Instant
@@ -28,6 +29,7 @@ from muster.plane.listener import SocketLimits
 from muster.settings import Configuration, Settings
 from muster.store.outbox import Outbox
 from muster.web import idempotency
+from muster.web.outgoing import Outgoing
 from muster.web.serve import Listener, bind, serve, stop_on_signals
 from muster.web.workers import StartFailed, supervise
 
@@ -202,6 +204,7 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
     more = [hono.deliver] if hono is not None else []
     work: list[Coroutine[None, None, None]] = [
         Outbox(parts.store, parts.clock).run(Delivery(parts, leader, more)),
+        _webhooks(parts).run(),
         _upkeep(parts),
         _keep(identity),
     ]
@@ -226,6 +229,11 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
         if leader is not None and messages is not None:
             await leader.stop()
             await messages.stop()
+
+
+def _webhooks(parts: Parts) -> Webhooks:
+    outgoing = Outgoing(allows_private=parts.configuration.settings.webhooks_private)
+    return Webhooks(parts.store, outgoing, parts.clock, parts.registry, parts.log)
 
 
 def _front(parts: Parts, messages: Messages | None, identity: Identity | None) -> Front | None:

@@ -173,7 +173,7 @@ def _malformed() -> Iterator[None]:
 def issuer_keys(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
     """Do as issuer_dns, in the form in which names are compared."""
     with _malformed():
-        return tuple(dn_key(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
+        return tuple(_comparable(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
 
 
 def issuer_dns(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
@@ -324,11 +324,16 @@ _REASONS = {
 """Of OpenSSL's X509_V_ERR_* numbers (openssl/x509_vfy.h); any other one is UNTRUSTED."""
 
 
+@lru_cache(maxsize=4096)
+def _openssl(trusted: x509.Certificate) -> crypto.X509:
+    return crypto.X509.from_cryptography(trusted)
+
+
 def _verify_path(
     leaf: x509.Certificate, others: Sequence[x509.Certificate], trusted: x509.Certificate, now: datetime
 ) -> None:
     store = crypto.X509Store()
-    store.add_cert(crypto.X509.from_cryptography(trusted))
+    store.add_cert(_openssl(trusted))
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     store.set_time(now)
     sent = [crypto.X509.from_cryptography(each) for each in others]
@@ -361,7 +366,7 @@ def _describe(certificate: x509.Certificate, der: bytes, found: Anchor) -> Clien
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return ClientCertificate(
         subject_dn=dn_text(subject),
-        issuer_dn=dn_text(issuer),
+        issuer_dn=_issuer_text(issuer),
         subject_der=subject,
         issuer_der=issuer,
         common_name=str(common_names[-1].value) if common_names else "",
@@ -375,6 +380,11 @@ def _describe(certificate: x509.Certificate, der: bytes, found: Anchor) -> Clien
         anchor=found,
         device=_device(uris) if found.is_own else None,
     )
+
+
+@lru_cache(maxsize=4096)
+def _issuer_text(name: bytes) -> str:
+    return dn_text(name)
 
 
 def _device(uris: Sequence[str]) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from muster.core import events, versions
+from muster.core import events, versions, webhooks
 from muster.core.access import Caller, record
 from muster.core.errors import LimitReached, Malformed
 from muster.core.identity import (
@@ -21,6 +21,7 @@ from muster.core.model import NEVER, Device, DeviceId, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Is, Order, Tx
 from muster.core.registry import fetch
 from muster.core.versions import Expected
+from muster.core.webhooks import Topic
 
 Held = tuple[tuple[Credential, ...], str]
 """A device's credentials in order, and the version of the set."""
@@ -59,6 +60,7 @@ def replace_credentials(
     if len({(each.type, each.auth_key) for each in made}) < len(made):
         raise Malformed("type and auth-id of the credentials must differ")
     _write(tx, device, made)
+    webhooks.tell(tx, tenant_id, Topic.CREDENTIALS, [device_id])
     record(tx, caller, tenant_id, "credential.update", [device_id])
     return tuple(made), versions.credentials_version(tx, device)
 

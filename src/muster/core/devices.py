@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from muster.core import access, events, registry, versions
+from muster.core import access, events, registry, versions, webhooks
 from muster.core.access import Caller, record
 from muster.core.errors import NotFound
 from muster.core.identity import Denial
 from muster.core.model import Device, Status, TenantId
 from muster.core.ports import Condition, Order, Page, Tx, Window
 from muster.core.versions import Expected
+from muster.core.webhooks import Topic
 
 
 def replace_device(
@@ -33,6 +34,7 @@ def replace_device(
         events.access_ended(tx, tenant_id, [device.id])
     elif changed.via != device.via or changed.extensions != device.extensions:
         events.rights_changed(tx, tenant_id, [device.id])
+    webhooks.tell(tx, tenant_id, Topic.UPDATED, [device.id])
     record(tx, caller, tenant_id, "device.update", [device.id])
     return changed
 

@@ -165,8 +165,16 @@ class SpeaksForOthers:
     is_gateway: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The webhook is enabled, may be called at that time, and a notice for it waits no longer."""
+
+    now: Instant
+
+
 Condition = (
     At
+    | Due
     | Like
     | SpeaksForOthers
     | Is

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from muster.core import access, connections, pki, registry, validity
+from muster.core import access, connections, pki, registry, validity, webhooks
 from muster.core.access import Caller, entries
 from muster.core.bootstrap import in_order
 from muster.core.certificates import Certificate, CertificateRequest
@@ -209,7 +209,7 @@ def provision(
     planned = plan(layout, request, tenant_id, caller.id, tx.now, tx.new_id, tx.new_secret)
     certificates = _certify(tx, caller, planned, layout, request, signer)
     answer = _with_certificates(answer_of(planned), certificates, signer)
-    _write(tx, caller, planned, request.external_id, asked, answer, certificates)
+    _write(tx, standing, planned, request.external_id, asked, answer, certificates)
     return answer
 
 
@@ -289,7 +289,7 @@ def answer_of(planned: Plan) -> Provisioned:
 
 def _write(
     tx: Tx,
-    caller: Caller,
+    standing: access.Standing,
     planned: Plan,
     external_id: str,
     asked: bytes,
@@ -297,7 +297,7 @@ def _write(
     certificates: Sequence[Certificate],
 ) -> None:
     config = planned.config
-    devices = planned.devices
+    devices, caller = planned.devices, standing.caller
     if config is not None:
         devices = tuple(_gateway(d, planned.channels) if d.id == config.device_id else d for d in devices)
     tenant_id = planned.devices[0].tenant_id
@@ -318,7 +318,9 @@ def _write(
         *entries(tx, caller, tenant_id, "certificate.issue", [c.id for c in certificates]),
         *entries(tx, caller, tenant_id, "mapping.create", [external_id]),
     ]
-    tx.add(*devices, *planned.channels, *planned.connections, *configs, kept, *certificates, *journal)
+    told = webhooks.notices(tx, standing.tenant, webhooks.Topic.CREATED, kept.device_ids)
+    made = (*devices, *planned.channels, *planned.connections, *configs, kept, *certificates)
+    tx.add(*made, *journal, *told)
 
 
 def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:

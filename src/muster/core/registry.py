@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from muster.core import access, connections, events, names, validity
+from muster.core import access, connections, events, names, validity, webhooks
 from muster.core.access import Caller, Standing, record, require
 from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
 from muster.core.identity import Denial, FirstContact
@@ -30,6 +30,7 @@ from muster.core.model import (
 )
 from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
 from muster.core.rights import Rights, narrowed
+from muster.core.webhooks import Topic
 
 Entity = TypeVar("Entity", Device, Channel)
 KINDS: dict[type, Kind] = {Device: Kind.DEVICE, Channel: Kind.CHANNEL}
@@ -74,8 +75,9 @@ def create_devices(tx: Tx, caller: Caller, tenant_id: TenantId, new: Sequence[Ne
     may_create(tx, standing, Kind.DEVICE, [n.group_id for n in new])
     keep_limit(tx, standing, len(new))
     made = [_device(tx, caller, tenant_id, n) for n in new]
-    tx.add(*made)
-    record(tx, caller, tenant_id, "device.create", [d.id for d in made])
+    ids = [d.id for d in made]
+    tx.add(*made, *webhooks.notices(tx, standing.tenant, Topic.CREATED, ids))
+    record(tx, caller, tenant_id, "device.create", ids)
     return made
 
 
@@ -233,6 +235,8 @@ def _write(tx: Tx, caller: Caller, entity: Entity, verb: str) -> Entity:
     changed = replace(entity, updated_at=tx.now, updated_by=caller.id)
     if isinstance(changed, Device):
         changed = replace(changed, revision=changed.revision + 1)
+        topic = Topic.CREDENTIALS if verb == "secret" else Topic.UPDATED
+        webhooks.tell(tx, changed.tenant_id, topic, [changed.id])
     tx.change(changed)
     record(tx, caller, entity.tenant_id, f"{KINDS[type(entity)].value}.{verb}", [entity.id])
     return changed
@@ -301,6 +305,7 @@ def remove_devices(tx: Tx, caller: Caller, tenant_id: TenantId, devices: Sequenc
     tx.remove(Device, tenant_id, id=ids)
     spoil_answers(tx, tenant_id, devices)
     events.access_ended(tx, tenant_id, ids)
+    webhooks.tell(tx, tenant_id, Topic.DELETED, ids)
     record(tx, caller, tenant_id, "device.delete", ids)
 
 

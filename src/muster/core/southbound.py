@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core import events, registry, templates
+from muster.core import events, registry, templates, webhooks
 from muster.core.access import record
 from muster.core.errors import (
     Conflict,
@@ -30,6 +30,7 @@ from muster.core.identity import (
 )
 from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Contains, Is, OneOf, Tx
+from muster.core.webhooks import Topic
 
 AUTHORITY = "auto-provisioning-enabled"
 """What lets a gateway announce devices that nobody registered."""
@@ -256,7 +257,7 @@ def first_contact(tx: Tx, tenant_id: TenantId, shown: Shown, *, source: str = ""
         source=source,
         created_at=tx.now,
     )
-    _provision(tx, device, contact, credential)
+    _provision(tx, tenant, device, contact, credential)
     return Login(tenant=tenant, device=device, credential=credential), True
 
 
@@ -299,8 +300,10 @@ def _comment(now: Instant) -> str:
     return f"Auto-provisioned at {now // 1_000_000}"
 
 
-def _provision(tx: Tx, device: Device, contact: FirstContact, *more: Credential) -> None:
-    tx.add(device, contact, *more)
+def _provision(tx: Tx, tenant: Tenant, device: Device, contact: FirstContact, *more: Credential) -> None:
+    data = {"gateway-id": contact.gateway_id} if contact.gateway_id else {"auth-id": contact.auth_id}
+    told = webhooks.notices(tx, tenant, Topic.PROVISIONED, [device.id], data)
+    tx.add(device, contact, *more, *told)
     events.device_provisioned(tx, device.tenant_id, device.id, contact.gateway_id)
     record(tx, f"device:{contact.gateway_id or device.id}", device.tenant_id, "device.create", [device.id])
 
@@ -388,7 +391,7 @@ def announce(
         source=source,
         created_at=tx.now,
     )
-    _provision(tx, device, contact)
+    _provision(tx, tenant, device, contact)
     return device, True
 
 

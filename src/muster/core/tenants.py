@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core import access, events, registry, tenancy, validity, versions
+from muster.core import access, events, registry, tenancy, validity, versions, webhooks
 from muster.core.access import Caller, record
 from muster.core.errors import Conflict, Malformed
 from muster.core.identity import Denial, FirstContact, TrustedCa
@@ -23,6 +23,7 @@ from muster.core.model import (
 )
 from muster.core.ports import ANYWHERE, Is, Order, Tx
 from muster.core.versions import Expected
+from muster.core.webhooks import Notice, Topic, Webhook
 
 MakeCas = Callable[[Tx, TenantId, Sequence[TrustedCa]], Sequence[TrustedCa]]
 """Gives a tenant's CAs, told those it had."""
@@ -119,7 +120,7 @@ def delete(tx: Tx, caller: Caller, tenant_id: TenantId, expected: Expected = Non
     if standing.tenant.is_personal:
         raise Conflict("a user's own tenant goes with the user")
     empty(tx, tenant_id)
-    for noun in (Channel, Group, Invitation, ProvisionRecord, Role, TrustedCa, Denial):
+    for noun in (Channel, Group, Invitation, ProvisionRecord, Role, TrustedCa, Denial, Webhook, Notice):
         tx.remove(noun, tenant_id)
     tx.remove(Tenant, ANYWHERE, id=tenant_id)
     events.tenant_closed(tx, tenant_id)
@@ -149,4 +150,5 @@ def delete_devices(tx: Tx, caller: Caller, tenant_id: TenantId) -> None:
     if contacts:
         registry.deny_again(tx, caller, tenant_id, contacts)
     empty(tx, tenant_id)
+    webhooks.tell(tx, tenant_id, Topic.EMPTIED, [""])
     record(tx, caller, tenant_id, "tenant.empty", [tenant_id])

@@ -191,6 +191,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Size, about("The largest content of a bootstrap configuration.", ge=256, le=64 * 1024**2)
     ] = Size(2 * 1024**2)
     max_bulk: Annotated[int, about("The most entities in one request.", ge=1, le=1_000_000)] = 100_000
+    webhooks_private: Annotated[
+        bool,
+        about(
+            "Whether webhooks of tenants may go to private, loopback and link-local addresses, and over "
+            "plain http."
+        ),
+    ] = False
     throttle_attempts: Annotated[
         int,
         about(

@@ -120,6 +120,8 @@ def clause_of(
             return _speaks_for_others(tenant, is_gateway=is_gateway)
         case ports.Active(is_active):
             return Clause(("active", is_active), (), lambda f, _: _active(f, is_active=is_active))
+        case ports.Due(now):
+            return Clause("due", (now, now), lambda _, bind: _due(bind(), bind()))
         case _:
             return _comparison(shape, condition, seals)
 
@@ -194,6 +196,14 @@ def _active(flavor: Flavor, *, is_active: bool) -> Term:
     left = select(1).select_from(existing).correlate(tables.bootstrap_configs)
     lacking = exists(left.where(~exists(both)))
     return and_(exists(left), ~lacking) if is_active else or_(~exists(left), lacking)
+
+
+def _due(now: Term, again: Term) -> Term:
+    """A notice too old is due as well: it waited for its last try not longer than that."""
+    webhook, notice = tables.webhooks.c, tables.notices.c
+    waiting = select(1).select_from(tables.notices)
+    waiting = waiting.where(notice.tenant_id == webhook.tenant_id, notice.next_at <= again)
+    return and_(webhook.is_enabled, webhook.next_at <= now, exists(waiting.correlate(tables.webhooks)))
 
 
 def _at(shape: Shape, field: str, path: tuple[str, ...], value: Any, flavor: Flavor) -> Clause:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from muster.core import certificates, identity, model
+from muster.core import certificates, identity, model, webhooks
 from muster.store import tables
 from muster.store.rows import Shape, shape_of
 
@@ -36,6 +36,8 @@ SHAPES: dict[type[Any], Shape] = {
         shape_of(identity.TrustedCa, tables.trusted_cas),
         shape_of(identity.FirstContact, tables.first_contacts),
         shape_of(identity.Denial, tables.denials),
+        shape_of(webhooks.Webhook, tables.webhooks),
+        shape_of(webhooks.Notice, tables.notices),
     )
 }
 RANK = {noun: rank for rank, noun in enumerate(SHAPES)}

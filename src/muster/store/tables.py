@@ -533,6 +533,46 @@ denials = Table(
     _instant("created_at"),
 )
 
+# --- what tenants want to be told --------------------------------------------------------------------
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _key("tenant_id"),
+    _text("url"),
+    _json("topics"),
+    _sealed("secret"),
+    _sealed("former_secret", nullable=True),
+    _instant("former_until"),
+    _truth("is_enabled"),
+    _number("failures"),
+    _instant("failing_since"),
+    _instant("next_at"),
+    _instant("delivered_at"),
+    _text("last_error"),
+    _number("lost"),
+    _number("revision"),
+    _text("created_by"),
+    _instant("created_at"),
+    _instant("updated_at"),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _text("topic"),
+    _text("key"),
+    _json("data", nullable=True),
+    _number("attempts"),
+    _instant("next_at"),
+    _instant("created_at"),
+    Index("notices_order", "tenant_id", "created_at", "id"),
+    Index("notices_due", "tenant_id", "next_at"),
+)
+
 # How many rows there are, so that nothing counts them. PostgreSQL appends deltas and folds them later:
 # a row that every provisioning of a tenant must update would make them wait for each other.
 tallies = Table(

@@ -14,7 +14,8 @@ from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
 from muster.core import tenancy
-from muster.core.model import User
+from muster.core.model import JournalEntry, TenantId, User
+from muster.core.ports import Order
 from muster.core.throttle import Throttle
 from muster.dialects.hono import door
 from muster.dialects.hono.logins import Logins
@@ -41,6 +42,11 @@ class Door:
         throttle = Throttle(limit=5, period=60)
         self.options = Options(certificates=Certificates(), hash_password=self.passwords.hash)
         self.logins = Logins(self.store, self.passwords, throttle, self.clock)
+        self._admin: User | None = None
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Open the door with the options as they are now."""
         self.app = app.build(
             [door.dialect(self.options, self.logins)],
             store=self.store,
@@ -51,7 +57,6 @@ class Door:
             log=json_logger(),
             limits=app.Limits(body=self.max_body),
         )
-        self._admin: User | None = None
 
     async def user(self, *, is_admin: bool = False, name: str = "") -> User:
         name = name or f"u{uuid.uuid4().hex[:12]}"
@@ -82,6 +87,11 @@ class Door:
         transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers=given, **request)
+
+    async def journal(self, tenant: str) -> list[JournalEntry]:
+        """Give what the journal tells of a tenant, in order."""
+        order = Order("at")
+        return await self.store.read(lambda tx: tx.select(JournalEntry, TenantId(tenant), order=order))
 
     async def together(self, *calls: Any) -> list[httpx.Response]:
         return await asyncio.gather(*calls)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -11,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from muster.core.errors import Unavailable
+from muster.core.errors import Malformed, MusterError, Unavailable
 from muster.core.model import DeviceId, TenantId
 from muster.plane.adapter.ports import Command, CommandSubscription, Deliver, Delivery
 from muster.plane.link import Link
@@ -22,6 +23,11 @@ EVENTS = "HONO_EVENTS"
 _WAIT = 3.0
 _PAUSE = 0.25
 _ROUTES = 100_000
+_TAKEN, _HANDED = 2.0, 12.0
+"""Seconds until somebody has the command's device, and until the device has it: longer than adapters wait."""
+_INBOX = "_INBOX."
+Gateways = Callable[[TenantId, DeviceId], Awaitable[Sequence[str]]]
+"""Names the gateways that may speak for a device, the likeliest first."""
 
 
 def token(tenant: str) -> str:
@@ -39,6 +45,15 @@ class Taken:
     number: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A device's answer to a command."""
+
+    status: int
+    payload: bytes
+    content_type: str = ""
+
+
 class Downstream:
     """To `hono.telemetry.<tenant>`, `hono.event.<tenant>` (JetStream), `hono.command_response.<tenant>`.
 
@@ -50,7 +65,9 @@ class Downstream:
         self._link = link
         self._seconds = seconds
         self._bytes = bytes_
+        self._stream = link.client.jetstream(timeout=_WAIT)
         self._commands: dict[tuple[str, str], tuple[CommandSubscription, Deliver]] = {}
+        self._gateways: Gateways | None = None
         link.on_up(self._keep_events)
         link.on_message("hono.command.*", self._command)
 
@@ -79,9 +96,8 @@ class Downstream:
         if not self._link.is_up:
             raise Unavailable("the broker is away")
         try:
-            stream = self._link.client.jetstream(timeout=_WAIT)
             subject = f"hono.event.{token(tenant)}"
-            await stream.publish(subject, payload, stream=EVENTS, headers=dict(headers))
+            await self._stream.publish(subject, payload, stream=EVENTS, headers=dict(headers))
         except (NatsError, TimeoutError) as error:
             raise Unavailable("the broker does not take events") from error
 
@@ -105,7 +121,7 @@ class Downstream:
 
         try:
             telemetry = await client.subscribe(f"hono.telemetry.{name}", cb=pass_on)
-            events = await client.jetstream(timeout=_WAIT).subscribe(
+            events = await self._stream.subscribe(
                 f"hono.event.{name}",
                 stream=EVENTS,
                 cb=pass_on,
@@ -124,7 +140,7 @@ class Downstream:
                     await each.unsubscribe()
 
     async def _keep_events(self) -> None:
-        stream = self._link.client.jetstream(timeout=_WAIT)
+        stream = self._stream
         wanted = api.StreamConfig(
             name=EVENTS,
             subjects=["hono.event.*"],
@@ -159,22 +175,93 @@ class Downstream:
         if known is not None and known[1] is deliver:
             del self._commands[_key(wanted)]
 
+    def route_by(self, gateways: Gateways) -> None:
+        """Have commands for devices that do not listen themselves go to a gateway that does."""
+        self._gateways = gateways
+
+    async def command(
+        self, tenant: TenantId, device: str, name: str, payload: bytes, *, content_type: str, wait: float
+    ) -> Answer | None:
+        """Send a command as an application does; with *wait* give the device's answer.
+
+        Unavailable while the broker is away, when nobody takes the command, or no answer comes in time.
+        """
+        if not self._link.is_up:
+            raise Unavailable("the broker is away")
+        request_id = secrets.token_hex(8) if wait else ""
+        headers = {"tenant_id": tenant, "device_id": device, "subject": name}
+        headers |= {"request_id": request_id} if request_id else {}
+        headers |= {"content-type": content_type} if content_type else {}
+        async with contextlib.AsyncExitStack() as listening:
+            inbox, taken = (self._link.client.new_inbox() for _ in range(2))
+            outcome = await listening.enter_async_context(self._first(inbox))
+            taking = await listening.enter_async_context(self._first(taken))
+            answer = await listening.enter_async_context(
+                self._first(f"hono.command_response.{token(tenant)}", request_id=request_id, device_id=device)
+            )
+            headers["taken"] = taken
+            subject = f"hono.command.{token(tenant)}"
+            await self._link.publish(subject, payload, reply=inbox, headers=headers)
+            await _within(taking, _TAKEN, "nobody listens for the device's commands")
+            _check((await _within(outcome, _HANDED, "the device did not take the command")).data)
+            return _answer(await _within(answer, wait, "the device does not answer")) if wait else None
+
+    @contextlib.asynccontextmanager
+    async def _first(self, subject: str, **wanted: str) -> AsyncIterator["asyncio.Future[Msg]"]:
+        """Give the first message of a subject that has these headers, when it comes."""
+        found: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+
+        async def take(message: Msg) -> None:
+            said = message.headers or {}
+            if not found.done() and all(said.get(name) == value for name, value in wanted.items()):
+                found.set_result(message)
+
+        try:
+            subscription = await self._link.client.subscribe(subject, cb=take)
+        except NatsError as error:
+            raise Unavailable("the broker is away") from error
+        try:
+            yield found
+        finally:
+            with contextlib.suppress(NatsError):
+                await subscription.unsubscribe()
+
     async def _command(self, message: Msg) -> None:
         said = message.headers or {}
         tenant, device = said.get("tenant_id", ""), said.get("device_id", "")
         for receiver in (device, said.get("via", "")):
             known = self._commands.get((tenant, receiver))
             if known is not None and (receiver == device or known[0].for_all):
-                break
-        else:
-            return  # another process may have the device; nobody answers, and the application hears so
+                self._hand(message, known[1], device)
+                return
+        # Where no gateway takes it another process may; if nobody answers, the application hears so.
+        if self._gateways is not None and any(each.for_all for each, _ in self._of(tenant)):
+            self._link.spawn(self._by_gateway(message, TenantId(tenant), device))
+
+    def _of(self, tenant: str) -> list[tuple[CommandSubscription, Deliver]]:
+        return [known for (owner, _), known in self._commands.items() if owner == tenant]
+
+    async def _by_gateway(self, message: Msg, tenant: TenantId, device: str) -> None:
+        assert self._gateways is not None
+        with contextlib.suppress(MusterError):
+            for gateway in await self._gateways(tenant, DeviceId(device)):
+                known = self._commands.get((tenant, gateway))
+                if known is not None and known[0].for_all:
+                    self._hand(message, known[1], device)
+                    return
+
+    def _hand(self, message: Msg, deliver: Deliver, device: str) -> None:
+        said = message.headers or {}
+        taken = said.get("taken", "")
+        if taken.startswith(_INBOX):
+            self._link.spawn(self._link.publish(taken, b""))
         command = Command(
             device_id=DeviceId(device),
             name=said.get("subject", "command"),
             payload=message.data,
             request_id=said.get("request_id", ""),
         )
-        self._link.spawn(self._deliver(message, known[1], command))
+        self._link.spawn(self._deliver(message, deliver, command))
 
     async def _deliver(self, message: Msg, deliver: Deliver, command: Command) -> None:
         outcome = await deliver(command)
@@ -190,6 +277,30 @@ async def _gathered(passed: asyncio.Queue[Taken], wait: float) -> list[Taken]:
         while len(taken) < passed.maxsize:
             taken.append(await asyncio.wait_for(passed.get(), _PAUSE))
     return taken
+
+
+def _check(said: bytes) -> None:
+    if said == _OUTCOMES[Delivery.REJECTED]:
+        raise Malformed("the command's name fits into no topic")
+    if said != _OUTCOMES[Delivery.ACCEPTED]:
+        raise Unavailable("the device did not take the command")
+
+
+async def _within(awaited: "asyncio.Future[Msg]", seconds: float, otherwise: str) -> Msg:
+    try:
+        return await asyncio.wait_for(awaited, seconds)
+    except TimeoutError:
+        raise Unavailable(otherwise) from None
+
+
+def _answer(message: Msg) -> Answer:
+    said = message.headers or {}
+    status = said.get("status", "")
+    return Answer(
+        status=int(status) if status.isdigit() else 0,
+        payload=message.data,
+        content_type=said.get("content-type", ""),
+    )
 
 
 def _number(message: Msg) -> int:

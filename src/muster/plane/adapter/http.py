@@ -21,6 +21,7 @@ from muster.core.errors import (
     Unavailable,
 )
 from muster.core.model import DeviceId, TenantId
+from muster.plane.adapter.messages import token_in
 from muster.plane.adapter.ports import (
     EMPTY_NOTIFICATION,
     AdapterDevice,
@@ -75,8 +76,11 @@ def routes(ports: AdapterPorts, payload_bytes: int) -> Router:
 # --- who it is ------------------------------------------------------------------------------------------
 
 
-def evidence(request: Request) -> Evidence:
-    """Read what a device shows: its certificate, and `auth-id@tenant` with a password."""
+def evidence(request: Request, named: tuple[str, str] | None = None) -> Evidence:
+    """Read what a device shows: certificate, token, and `auth-id@tenant` with a password.
+
+    *named* are the tenant and device of the path, which a token may leave to it.
+    """
     extensions: Any = request.scope.get("extensions") or {}
     shown = extensions.get("tls", {})
     return Evidence(
@@ -85,7 +89,14 @@ def evidence(request: Request) -> Evidence:
         password=_password(request),
         client_id="",
         source=request.source,
+        token=_token(request),
+        named=named,
     )
+
+
+def _token(request: Request) -> str:
+    scheme, rest = scheme_and_rest(request.field(b"authorization"))
+    return token_in(rest) if scheme == "bearer" else ""
 
 
 def _password(request: Request) -> Password | None:
@@ -102,8 +113,8 @@ def _password(request: Request) -> Password | None:
     return Password(auth_id=auth_id, tenant=tenant, secret=secret.encode())
 
 
-async def _sender(request: AnyRequest, entry: Entry) -> AdapterDevice:
-    answer = await entry.ports.authenticate(evidence(incoming(request)))
+async def _sender(request: AnyRequest, entry: Entry, named: tuple[str, str] | None = None) -> AdapterDevice:
+    answer = await entry.ports.authenticate(evidence(incoming(request), named))
     if isinstance(answer, AdapterRefusal):
         kind = _REFUSED.get(answer.code, Forbidden)
         raise kind(answer.reason if kind is not Unauthenticated else None)
@@ -136,7 +147,7 @@ async def _named(request: AnyRequest, entry: Entry, tenant: str, device: str) ->
         if not tenant:
             raise Unauthenticated
         return Target(tenant=TenantId(tenant), device=DeviceId(device), via=None, is_authenticated=False)
-    sender = await _sender(request, entry)
+    sender = await _sender(request, entry, (tenant, device) if tenant else None)
     if tenant and tenant != sender.tenant_id:
         raise Forbidden("a gateway acts for devices of its own tenant only")
     via = None if device == sender.device_id else sender.device_id

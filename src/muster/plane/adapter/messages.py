@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from muster.core.model import DeviceId, TenantId
@@ -54,6 +55,29 @@ def read_login(connect: Connect) -> Password | None:
     if not (auth_id and tenant and secret):
         return None
     return Password(auth_id=auth_id, tenant=tenant, secret=secret)
+
+
+_TOKEN = re.compile(r"eyJ[\w-]{8,4096}\.[\w-]{8,8192}\.[\w-]{40,2048}", re.ASCII)
+"""Header and claims are JSON objects: both begin with `{"`."""
+
+
+def token_in(text: str) -> str:
+    """Give the text if it looks like a JSON Web Token, else nothing."""
+    return text if _TOKEN.fullmatch(text) else ""
+
+
+def read_token(connect: Connect) -> str:
+    """Give the token that a device shows in the place of the password; its user name means nothing then."""
+    try:
+        return token_in((connect.password or b"").decode("ascii"))
+    except ValueError:
+        return ""
+
+
+def named_by(client_id: str) -> tuple[str, str] | None:
+    """Read tenant and auth id from a client id such as `…/tenants/<tenant>/devices/<auth id>`."""
+    parts = client_id.split("/")
+    return (parts[-3], parts[-1]) if len(parts) >= 4 and parts[-3] and parts[-1] else None
 
 
 def read_origin(packet: Publish) -> tuple[Origin, Rejected | None]:

@@ -32,6 +32,10 @@ class Evidence:
     client_id: str
     source: str
     """Address the device came from."""
+    token: str = field(default="", repr=False)
+    """A JSON Web Token of the device, tried after the certificate and before the password."""
+    named: tuple[str, str] | None = None
+    """Tenant and auth id, where the request names them and the token may leave them out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,10 +27,12 @@ from muster.plane.adapter.mailbox import Listening, Mailbox, wanted_by
 from muster.plane.adapter.messages import (
     Origin,
     Rejected,
+    named_by,
     notification,
     read_login,
     read_message,
     read_origin,
+    read_token,
 )
 from muster.plane.adapter.packets import (
     MAX_FIELD,
@@ -298,18 +300,20 @@ class Session:
 
     def _connect(self, packet: Connect) -> None:
         self._patience = packet.keep_alive * _KEEP_ALIVE_GRACE or None
-        password, peer = read_login(packet), self._peer
+        password, token, peer = read_login(packet), read_token(packet), self._peer
         if self._is_full:
             self._refuse(ConnackCode.SERVER_UNAVAILABLE, "too many connections")
         elif not packet.client_id and not packet.clean_session:
             self._refuse(ConnackCode.IDENTIFIER_REJECTED, "a session to keep has no name")  # [MQTT-3.1.3-8]
-        elif password is not None or peer.chain_der:
+        elif password is not None or token or peer.chain_der:
             evidence = Evidence(
                 chain_der=peer.chain_der,
                 sni=peer.sni,
                 password=password,
                 client_id=packet.client_id,
                 source=peer.source,
+                token=token,
+                named=named_by(packet.client_id) if token else None,
             )
             self._state = _State.AUTHENTICATING
             self._actions.append(Authenticate(evidence))
