@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.journeys.access_matrix import Headers, Ids, Mint, Row, Scene
+from tests.journeys.access_matrix import Body, Headers, Ids, Mint, Row, Scene
 
 ENTITIES = frozenset({"tenant", "device"})
 PASSWORD = "12345678"
@@ -75,6 +75,7 @@ class Hono:
     name = "hono"
     rows: Mapping[str, Row] = ROWS
     public: Mapping[str, str] = PUBLIC
+    open_bodies: Mapping[str, Body] = {}
     entities = ENTITIES
 
     def __init__(self, http: httpx.Client, admin: str, expired: Mint) -> None:
@@ -83,13 +84,12 @@ class Hono:
         gone, basic_of_gone, _ = self._register()
         ended = http.post(f"/users/{gone}/disable", headers={"Authorization": f"Bearer {admin}"})
         assert 200 == ended.status_code
-        ids = self.scene().ids
         self.nobodies: dict[str, Headers] = {
             "nobody": {},
             "expired token": {"Authorization": f"Bearer {expired('supermq.auth')}"},
             "disabled user": basic_of_gone,
             "wrong password": basic("admin", "wrong"),
-            "device": basic(f"{ids['auth_id']}@{ids['tenant']}", "s3cret"),
+            "device": self.scene().device,
             "device of the Magistrala door": {"Authorization": "Client s3cret"},
         }
 
@@ -106,6 +106,10 @@ class Hono:
         login = {"username": name, "password": PASSWORD}
         token = self._made({}, "POST", "/users/tokens/issue", login).json()["access_token"]
         return user, basic(name, PASSWORD), {"Authorization": f"Bearer {token}"}
+
+    def login(self, name: str, password: str) -> Headers:
+        """Give the headers of a user who is there."""
+        return basic(name, password)
 
     def _made(self, headers: Headers, method: str, path: str, body: Any) -> httpx.Response:
         answer = self._http.request(method, path, headers=headers, json=body)
@@ -124,7 +128,8 @@ class Hono:
         self._made(owner, "POST", f"/v1/devices/{tenant}/{gateway}", {})
         self._made(owner, "PUT", f"/v1/credentials/{tenant}/{device}", [_password(ids["auth_id"])])
         self._made(owner, "POST", f"/v1/denials/{tenant}", {"device-id": ids["denied"]})
-        return Scene(ids=ids, owner=owner, home=tenant, manager=manager)
+        login = basic(f"{ids['auth_id']}@{tenant}", "s3cret")
+        return Scene(ids=ids, owner=owner, home=tenant, manager=manager, device=login)
 
     def member(self, scene: Scene, actions: list[str]) -> Headers:
         """Let somebody in, through the Magistrala door: Hono has no members."""

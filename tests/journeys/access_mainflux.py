@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.journeys.access_matrix import Headers, Ids, Mint, Row, Scene
+from tests.journeys.access_matrix import Body, Headers, Ids, Mint, Row, Scene
 
 PASSWORD = "12345678"
 ENTITIES = frozenset({"thing", "spare", "channel", "group", "named", "member", "key_id", "user_id"})
@@ -133,6 +133,15 @@ PUBLIC = {
     "accessById": "test_a_thing_learns_nothing_of_others",
 }
 
+OPEN_BODIES: Mapping[str, Body] = {
+    "createUser": lambda _: {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD},
+    "createToken": lambda ids: {"email": ids["email"], "password": PASSWORD},
+    "identify": lambda ids: {"token": ids["key"]},
+    "accessByKey": lambda ids: {"token": ids["key"]},
+    "accessById": lambda ids: {"thing_id": ids["spare"]},
+}
+"""Of operations that need no user."""
+
 
 class Mainflux:
     """Users of the Mainflux door, each with a world of things."""
@@ -140,6 +149,7 @@ class Mainflux:
     name = "mainflux"
     rows: Mapping[str, Row] = ROWS
     public: Mapping[str, str] = PUBLIC
+    open_bodies: Mapping[str, Body] = OPEN_BODIES
     entities = ENTITIES
 
     def __init__(self, http: httpx.Client, admin: str, expired: Mint) -> None:
@@ -161,11 +171,17 @@ class Mainflux:
             "key that was deleted": raw(deleted["value"]),
         }
 
-    def _register(self) -> tuple[str, Headers]:
+    def _register(self, email: str = "") -> tuple[str, Headers]:
         """Give id and raw token of a new user."""
-        body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
-        user = self._created({}, "/users", body)
-        return user, raw(self._made({}, "/tokens", body).json()["token"])
+        body = {"email": email or f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
+        return self._created({}, "/users", body), self._login(body["email"], PASSWORD)
+
+    def _login(self, email: str, password: str) -> Headers:
+        return raw(self._made({}, "/tokens", {"email": email, "password": password}).json()["token"])
+
+    def login(self, name: str, password: str) -> Headers:
+        """Give the headers of a user who is there."""
+        return self._login(f"{name}@example.com", password)
 
     def _made(self, owner: Headers, path: str, body: Any) -> httpx.Response:
         answer = self._http.post(path, headers=owner, json=body)
@@ -177,17 +193,20 @@ class Mainflux:
 
     def scene(self) -> Scene:
         """Make a user with things, a channel, groups, a configuration, a certificate and a key."""
-        user, owner = self._register()
-        friend, _ = self._register()
         mark = uuid.uuid4().hex
+        email, key = f"{mark}@example.com", f"key {mark}"
+        user, owner = self._register(email)
+        friend, _ = self._register()
         channel = self._created(owner, "/channels", {"name": "c"})
-        config = {"external_id": mark, "external_key": f"key of {mark}", "channels": [channel]}
+        config = {"external_id": mark, "external_key": f"k-{mark}", "channels": [channel]}
         ids = {
             "user_id": user,
+            "email": email,
+            "key": key,
             "friend": friend,
             "channel": channel,
             "thing": self._created(owner, "/things/configs", config),
-            "spare": self._created(owner, "/things", {"name": "spare", "key": f"s-{mark}"}),
+            "spare": self._created(owner, "/things", {"name": "spare", "key": key}),
             "group": self._created(owner, "/groups", {"name": f"g-{mark}"}),
             "external_id": mark,
             "key_id": self._made(owner, "/keys", {"type": 2, "duration": 3600}).json()["id"],
@@ -199,7 +218,7 @@ class Mainflux:
         self._made(owner, f"/groups/{ids['group']}/members", _members(ids))
         manager = raw(f"Bearer {owner['Authorization']}")
         home = self._http.get("/domains", headers=manager).json()["domains"][0]["id"]
-        return Scene(ids=ids, owner=owner, home=home, manager=manager)
+        return Scene(ids=ids, owner=owner, home=home, manager=manager, device=raw(f"k-{mark}"))
 
     def member(self, scene: Scene, actions: list[str]) -> Headers:
         """Let somebody in, through the Magistrala door: Mainflux shares single things alone."""
@@ -210,7 +229,18 @@ class Mainflux:
 
     def unknown(self) -> Ids:
         """Give ids of the same form that name nothing."""
-        names = ("user_id", "friend", "channel", "thing", "spare", "group", "external_id", "key_id")
+        names = (
+            "user_id",
+            "email",
+            "key",
+            "friend",
+            "channel",
+            "thing",
+            "spare",
+            "group",
+            "external_id",
+            "key_id",
+        )
         ids = {name: str(uuid.uuid4()) for name in names}
         return {**ids, "named": ids["thing"], "member": ids["thing"]}
 

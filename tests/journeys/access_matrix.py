@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import httpx
 
 Headers = dict[str, str]
+Body = Callable[[Mapping[str, str]], Any]
+"""Gives a good body."""
 Mint = Callable[[str], str]
 """Gives a token of that issuer that has expired."""
 Ids = dict[str, str]
@@ -18,7 +20,7 @@ Ids = dict[str, str]
 class Row:
     """An operation: what is asked, and the status that each kind of caller gets."""
 
-    body: Callable[[Mapping[str, str]], Any] | None = None
+    body: Body | None = None
     query: str = ""
     makes: str = ""
     """The variable whose value the caller makes up."""
@@ -44,6 +46,8 @@ class Scene:
     """The tenant, as the Magistrala door names it."""
     manager: Headers
     """The owner's at that door."""
+    device: Headers
+    """What the device shows."""
 
 
 class Door(Protocol):
