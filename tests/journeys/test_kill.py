@@ -1,9 +1,9 @@
-"""kill -9 at any moment of a load of mappings: nothing half made, twice, or lost though acknowledged."""
+"""kill -9 at any moment of a load at all doors: nothing half made, twice, or lost though acknowledged."""
 
 import asyncio
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -12,20 +12,19 @@ import pytest
 from muster.assembly.parts import keyring_of
 from muster.settings import load
 from muster.store import doctor
-from tests.journeys.server import Server, new_domain, new_user
+from tests.journeys.kill_works import Work, every_work
+from tests.journeys.server import Server
 
 IN_FLIGHT = 16
 
 
 class Load:
-    """Provisions gateways without end and remembers what was acknowledged."""
+    """Works at all doors without end and remembers what was acknowledged."""
 
-    def __init__(self, server: Server, token: str, domain: str) -> None:
-        self.acknowledged: dict[str, bytes] = {}
-        self.asked: list[str] = []
+    def __init__(self, server: Server, works: Sequence[Work]) -> None:
+        self.asked: list[tuple[Work, str]] = []
         self._server = server
-        self._token = token
-        self._path = f"/{domain}/mapping"
+        self._works = works
 
     async def until_killed(self, seconds: float) -> None:
         """Send many at once, and kill the server in the middle of it."""
@@ -37,45 +36,41 @@ class Load:
 
     async def _work(self, http: httpx.AsyncClient) -> None:
         while True:
-            external_id = f"gw-{len(self.asked)}"
-            self.asked.append(external_id)
+            work, name = self._works[len(self.asked) % len(self._works)], f"n-{len(self.asked)}"
+            self.asked.append((work, name))
             try:
-                answer = await self.post(http, external_id)
+                await work.do(http, name)
             except httpx.TransportError:
                 return
-            assert 201 == answer.status_code, answer.text
-            self.acknowledged[external_id] = answer.content
 
-    async def post(self, http: httpx.AsyncClient, external_id: str) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._token}"}
-        body = {"external_id": external_id, "external_key": f"key of {external_id}"}
-        return await http.post(self._path, json=body, headers=headers)
-
-    async def verify(self, asked: list[str]) -> None:
-        """What was acknowledged is answered the same; what was not becomes one whole thing."""
+    async def verify(self, asked: list[tuple[Work, str]]) -> None:
+        """What was acknowledged is still true; what was not becomes one whole thing by asking again."""
         async with httpx.AsyncClient(base_url=self._server.url, timeout=10) as http:
-            for external_id in asked:
-                answer = await self.post(http, external_id)
-                again = await self.post(http, external_id)
-                assert (201, 201) == (answer.status_code, again.status_code), answer.text
-                assert answer.content == again.content
-                assert self.acknowledged.setdefault(external_id, answer.content) == answer.content
+            for work, name in asked:
+                await work.do(http, name)
+                await work.do(http, name)
+
+    def count(self, work: Work) -> int:
+        """Say how often that work was begun."""
+        return sum(mine is work for mine, _ in self.asked)
 
 
 def rounds(folder: Path, count: int, database: str | None) -> None:
     environment = {} if database is None else {"MUSTER_DATABASE_URL": database}
     chance = random.Random(4711)
     with Server(folder, **environment) as server:
-        token = new_user(server, "jane")
-        load_ = Load(server, token, new_domain(server, token, "plant"))
+        works = every_work(server)
+        load_ = Load(server, works)
         for _ in range(count):
             seen = len(load_.asked)
             asyncio.run(load_.until_killed(chance.uniform(0.02, 0.4)))
             server.start()
             asyncio.run(load_.verify(load_.asked[seen:]))
-        with server.client(token) as http:
-            total = http.get(f"{load_._path.removesuffix('/mapping')}/clients?limit=1").json()["total"]
-        assert len(set(load_.asked)) == total
+        print([(type(work).__name__, load_.count(work)) for work in works])
+        with server.client() as http:
+            for work in works:
+                assert load_.count(work)
+                work.expect(http, load_.count(work))
         server.stop()
         assert [] == findings(server, environment)
         server.start()

@@ -24,8 +24,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.journeys.access_hono import Hono
+from tests.journeys.access_mainflux import Mainflux
 from tests.journeys.access_world import World, bearer, register
-from tests.journeys.server import Server, admin_token
+from tests.journeys.server import Server, admin_token, free_port
 from tests.journeys.test_access import Operation
 
 CHECKS = [
@@ -37,15 +39,30 @@ CHECKS = [
 ]
 FEW = 4
 MANY = int(os.environ.get("MUSTER_EXAMPLES", "100"))
-DIALECTS = ("magistrala", "mainflux")
+METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+"""In this order: what is made is seen, then changed, then taken away."""
+DIALECTS = ("magistrala", "mainflux", "hono")
 
 Ids = dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("generated"), MUSTER_THROTTLE_ATTEMPTS="1000000") as running:
+    folder, mqtt = tmp_path_factory.mktemp("generated"), f"127.0.0.1:{free_port()}"
+    with Server(folder, MUSTER_THROTTLE_ATTEMPTS="1000000", MUSTER_MQTT=mqtt) as running:
         yield running
+
+
+OPEN_BODIES: dict[str, Callable[[Ids], Any]] = {
+    "createUser": lambda _: {
+        "first_name": "Ann",
+        "last_name": "Doe",
+        "email": f"{uuid.uuid4().hex}@example.com",
+        "credentials": {"username": f"ann{uuid.uuid4().hex[:8]}", "secret": "12345678"},
+    },
+    "issueToken": lambda _: {"username": "admin", "password": "correct horse battery"},
+}
+"""Of the Magistrala door's operations that need no user."""
 
 
 class Magistrala:
@@ -60,7 +77,7 @@ class Magistrala:
         """Make a fresh world; give what the variables of the path name in it."""
         friend, _ = register(self._server, f"friend{uuid.uuid4().hex[:8]}")
         owner, token = register(self._server, f"owner{uuid.uuid4().hex[:8]}")
-        self.callers = [bearer(token), bearer(token), self._admin]
+        self.callers = [bearer(token), bearer(token), self._admin, {"Authorization": "Client k"}]
         ids = World.make(self._server, owner, token, friend).ids
         return {
             **ids,
@@ -73,75 +90,47 @@ class Magistrala:
 
     def body(self, operation: Any, ids: Ids) -> Any:
         """Give a good body, or None."""
-        return Operation(operation.method, operation.path, operation.definition.raw).body(ids)
+        asked = Operation(operation.method, operation.path, operation.definition.raw)
+        return OPEN_BODIES[asked.id](ids) if asked.id in OPEN_BODIES else asked.body(ids)
+
+    def made_up(self, _: Any) -> str:
+        """Give the variable of the path that the caller makes up; here there is none."""
+        return ""
 
 
-class Mainflux:
-    """A user's own things, channels and group, and who asks."""
+class Elsewhere:
+    """What the access matrix makes and asks at the Mainflux or the Hono door, and who asks."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._admin = self._token("admin@example.com", "correct horse battery")
+    def __init__(self, server: Server, http: httpx.Client, door: type[Mainflux] | type[Hono]) -> None:
+        admin = admin_token(server)
+        # Nobody asks with it here, so it need not have expired.
+        self._door = door(http, admin, lambda _: admin)
+        self._admin = self._door.login("admin", "correct horse battery")
         self.callers: list[dict[str, str]] = []
 
-    def _register(self) -> tuple[str, dict[str, str]]:
-        email = f"owner{uuid.uuid4().hex[:8]}@example.com"
-        body = {"email": email, "password": "12345678"}
-        answer = httpx.post(f"{self._server.url}/users", json=body)
-        assert 201 == answer.status_code, answer.text
-        return answer.headers["location"].rpartition("/")[2], self._token(email, "12345678")
-
-    def _token(self, email: str, password: str) -> dict[str, str]:
-        answer = httpx.post(f"{self._server.url}/tokens", json={"email": email, "password": password})
-        assert 201 == answer.status_code, answer.text
-        return {"Authorization": answer.json()["token"]}
-
     def make(self) -> Ids:
-        """Make fresh things; give what the variables of the path name."""
-        user, owner = self._register()
-        self.callers = [owner, owner, self._admin]
-        ids: Ids = {"user_id": user, "member": user}
-        with httpx.Client(base_url=self._server.url, headers=owner, timeout=30) as http:
-
-            def made(path: str, body: Any) -> str:
-                answer = http.post(path, json=body)
-                assert 201 == answer.status_code, f"{path}: {answer.text}"
-                return answer.headers["location"].rpartition("/")[2]
-
-            ids["channel"] = made("/channels", {"name": "c"})
-            ids["group"] = made("/groups", {"name": f"g-{uuid.uuid4().hex[:8]}"})
-            ids["external_id"] = f"e-{uuid.uuid4().hex}"
-            config = {"external_id": ids["external_id"], "external_key": "k", "channels": [ids["channel"]]}
-            ids["thing"] = made("/things/configs", config)
-            key = http.post("/keys", json={"type": 2, "duration": 3600})
-            ids["key_id"] = key.json()["id"]
-        return ids
+        """Make a fresh scene; give what the variables of the path name in it."""
+        scene = self._door.scene()
+        self.callers = [scene.owner, scene.owner, self._admin, scene.device]
+        return scene.ids
 
     def body(self, operation: Any, ids: Ids) -> Any:
         """Give a good body, or None."""
-        connect = {"channel_ids": [ids["channel"]], "thing_ids": [ids["thing"]]}
-        mark = uuid.uuid4().hex
-        return {
-            "POST /connect": connect,
-            "PUT /disconnect": connect,
-            "POST /groups": {"name": mark},
-            "PUT /groups/{group}": {"name": mark},
-            "POST /groups/{group}/members": {"members": [ids["thing"]], "type": "things"},
-            "DELETE /groups/{group}/members": {"members": [ids["thing"]], "type": "things"},
-            "POST /keys": {"type": 2, "duration": 60},
-            "POST /things/configs": {"external_id": mark, "external_key": "k", "channels": [ids["channel"]]},
-            "PUT /things/state/{thing}": {"state": 1},
-            "PATCH /things/{thing}/key": {"key": mark},
-            "POST /users": {"email": f"{mark}@example.com", "password": "12345678"},
-            "POST /mapping": {"external_id": mark, "external_key": "k"},
-            "POST /things/bulk": [{"name": mark}],
-            "POST /things/search": {"name": "a"},
-        }.get(operation.label)
+        name = operation.definition.raw["operationId"]
+        row = self._door.rows.get(name)
+        body = self._door.open_bodies.get(name) if row is None else row.body
+        return body(ids) if body is not None else None
+
+    def made_up(self, operation: Any) -> str:
+        """Give the variable of the path that the caller makes up; empty if none."""
+        row = self._door.rows.get(operation.definition.raw["operationId"])
+        return row.makes if row is not None else ""
 
 
-WORLDS: dict[str, Callable[[Server], Magistrala | Mainflux]] = {
-    "magistrala": Magistrala,
-    "mainflux": Mainflux,
+WORLDS: dict[str, Callable[[Server, httpx.Client], Magistrala | Elsewhere]] = {
+    "magistrala": lambda server, _: Magistrala(server),
+    "mainflux": lambda server, http: Elsewhere(server, http, Mainflux),
+    "hono": lambda server, http: Elsewhere(server, http, Hono),
 }
 
 
@@ -151,14 +140,16 @@ def role_kind(template: str) -> str:
 
 
 def is_lasting(method: str, template: str) -> bool:
-    """Say whether what the path names is surely there afterwards."""
+    """Say whether what the path names is surely there afterwards, and enabled."""
+    if template.startswith("/v1/") or template == "/channels/{channel}/things/{thing}":
+        return method == "GET"
     takes_away = (
+        "connect",
         "disable",
         "freeze",
         "delete",
         "revoke",
         "remove",
-        "disconnect",
         "scope",
         "state",
         "role",
@@ -173,12 +164,18 @@ def explore(server: Server, dialect: str, examples: int) -> tuple[list[str], dic
     document = httpx.get(f"{server.url}/openapi/{dialect}.json").json()
     schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig(suppress_health_check=[]))
     schema.config.update(base_url=server.url)
-    world = WORLDS[dialect](server)
+    with server.client() as http:
+        return _explore(schema, WORLDS[dialect](server, http), examples)
+
+
+def _explore(
+    schema: Any, world: Magistrala | Elsewhere, examples: int
+) -> tuple[list[str], dict[str, set[int]]]:
     wrong: list[str] = []
     statuses: dict[str, set[int]] = {}
     ids: Ids | None = None
-    for result in schema.get_all_operations():
-        operation = result.ok()
+    every = (result.ok() for result in schema.get_all_operations())
+    for operation in sorted(every, key=lambda each: (each.path, METHODS.index(each.method.upper()))):
         if ids is None:
             ids = world.make()
         ids["role"] = ids.get(f"role of {role_kind(operation.path)}", "")
@@ -198,57 +195,115 @@ def _told(error: BaseException) -> str:
 
 
 def _try_operation(
-    operation: Any, world: Magistrala | Mainflux, ids: Ids, examples: int, seen: set[int]
+    operation: Any, world: Magistrala | Elsewhere, ids: Ids, examples: int, seen: set[int]
 ) -> None:
     good = world.body(operation, ids)
 
-    @hypothesis.settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(
-        case=operation.as_strategy(),
-        caller=st.sampled_from(world.callers),
-        is_real=st.integers(0, 4).map(bool),
-        is_good=st.booleans(),
-    )
-    def once(case: Any, caller: dict[str, str], is_real: bool, is_good: bool) -> None:
-        if is_real:
-            for name in case.path_parameters:
-                case.path_parameters[name] = ids.get(name, case.path_parameters[name])
-        if is_good and good is not None:
-            case.body, case.media_type = good, "application/json"
+    def ask(case: Any, caller: dict[str, str]) -> None:
         # On this path the body tells the dialect: one without either sign may speak to the other.
         hypothesis.assume(operation.label != "POST /users" or {"credentials", "password"} & _keys(case.body))
         answer = case.call(headers=caller, timeout=20)
         seen.add(answer.status_code)
         case.validate_response(answer, checks=CHECKS)
 
-    once()
+    def name(case: Any) -> None:
+        for variable in case.path_parameters:
+            known = uuid.uuid4().hex if variable == world.made_up(operation) else ids.get(variable)
+            case.path_parameters[variable] = known or case.path_parameters[variable]
+
+    def give(case: Any) -> None:
+        case.body, case.media_type = good, "application/json"
+
+    @hypothesis.settings(_ONCE, max_examples=1)
+    @hypothesis.given(case=operation.as_strategy())
+    def properly(case: Any) -> None:
+        """As whoever knows what is there would ask: without options, the owner, else the admin."""
+        name(case)
+        case.query.clear()
+        case.headers.clear()
+        if good is not None:
+            give(case)
+        for caller in world.callers[1:]:
+            if not any(status < 300 for status in seen):
+                ask(case, caller)
+
+    @hypothesis.settings(_ONCE, max_examples=examples)
+    @hypothesis.given(
+        case=operation.as_strategy(),
+        caller=st.sampled_from(world.callers),
+        is_real=st.integers(0, 4).map(bool),
+        is_good=st.booleans(),
+    )
+    def anyhow(case: Any, caller: dict[str, str], is_real: bool, is_good: bool) -> None:
+        if is_real:
+            name(case)
+        if is_good and good is not None:
+            give(case)
+        ask(case, caller)
+
+    properly()
+    anyhow()
+
+
+_ONCE = hypothesis.settings(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 
 
 def _keys(body: Any) -> set[str]:
     return {*body} if isinstance(body, dict) else set()
 
 
-UNREACHED = {
-    "magistrala": 24,
-    "mainflux": 14,
+UNREACHED: dict[str, set[str]] = {
+    "magistrala": {
+        # They need a CA's id, or a CA of one's own.
+        "POST /certs/authorities/import",
+        "GET /certs/ca/{issuer}",
+        "GET /certs/crl/{issuer}",
+        # They need something disabled, an invitation, a device that was there, a token of another kind, mail.
+        "POST /domains/{domain}/enable",
+        "POST /users/{user_id}/enable",
+        "POST /{domain}/channels/{channel}/enable",
+        "POST /{domain}/clients/{client}/enable",
+        "POST /{domain}/groups/{group}/enable",
+        "POST /invitations/accept",
+        "POST /invitations/reject",
+        "GET /{domain}/clients/{client}/presence",
+        "POST /users/tokens/refresh",
+        "POST /password/reset-request",
+        "PUT /password/reset",
+        # It needs a key of the installation.
+        "GET /clients/bootstrap/secure/{external_id}",
+    },
+    "mainflux": {
+        "POST /password/reset-request",
+        "PUT /password/reset",
+        "GET /things/bootstrap/secure/{external_id}",
+    },
+    "hono": {
+        # Their paths go on over several segments, which a generator cannot say; the fourth needs a status.
+        "PUT /command/res/{target}",
+        "PUT /event/{target}",
+        "PUT /telemetry/{target}",
+        "POST /command/res/{command}",
+    },
 }
-"""How many operations may go without an answer below 400: they need a state or secret nobody generates."""
+"""What is never answered 2xx here, since it needs a state or a secret that nobody generates."""
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_generated_requests_are_answered_as_documented(server: Server, dialect: str) -> None:
-    """0 server errors, 0 answers that the document does not describe; reads reach what is there."""
+    """0 server errors, 0 answers that the document does not describe; all the rest is really reached."""
     wrong, statuses = explore(server, dialect, FEW)
-    print({label: found for label, found in statuses.items() if not any(s < 400 for s in found)})
     print("\n".join(wrong))
     assert [] == wrong
+    unreached = {label: found for label, found in statuses.items() if not any(s < 300 for s in found)}
+    print(unreached)
+    assert UNREACHED[dialect] == {*unreached}
 
 
 @pytest.mark.long

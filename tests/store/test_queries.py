@@ -314,6 +314,23 @@ async def test_held_by(store: AnyStore):
     assert await ids(store, m.Tenant, ANYWHERE, HeldBy("nobody")) == []
 
 
+async def test_held_by_with_an_action(store: AnyStore):
+    """Tenants where a role on the tenant itself has the action; one on something inside does not count."""
+    await store.run(
+        lambda tx: tx.add(
+            tenant(T1),
+            tenant(T2),
+            role("r1", m.Kind.TENANT, T1, "read"),
+            role("r2", m.Kind.DEVICE, "d", "read", tenant_id=T2),
+            member("r1", "me"),
+            member("r2", "me", tenant_id=T2),
+        )
+    )
+    assert await ids(store, m.Tenant, ANYWHERE, HeldBy("me", "read")) == [T1]
+    assert await ids(store, m.Tenant, ANYWHERE, HeldBy("me", "delete")) == []
+    assert await ids(store, m.Tenant, ANYWHERE, HeldBy("other", "read")) == []
+
+
 # --- order, windows, totals ---------------------------------------------------------------------------
 
 STATUSES = (m.Status.ENABLED, m.Status.DISABLED)

@@ -269,11 +269,10 @@ def set_active(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str, *, i
 
 
 def delete_config(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str) -> None:
-    """Delete a configuration; the device stays. Without one nothing happens."""
+    """Delete a configuration, if there is one; the device stays. NotFound without a device."""
     standing = access.enter(tx, caller, tenant_id)
-    config = tx.find(BootstrapConfig, tenant_id, device_id=device_id)
-    if config is None:
-        return
     require(tx, standing, Kind.DEVICE, tx.get(Device, tenant_id, device_id), "update")
+    if tx.find(BootstrapConfig, tenant_id, device_id=device_id) is None:
+        return
     tx.remove(BootstrapConfig, tenant_id, device_id=device_id)
     record(tx, caller, tenant_id, "bootstrap.delete", [device_id])

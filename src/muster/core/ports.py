@@ -122,9 +122,10 @@ class InRole:
 
 @dataclass(frozen=True, slots=True)
 class HeldBy:
-    """The role has this member; the tenant has a role with this member."""
+    """The role has this member; the tenant has one with this member (on itself, where it needs *action*)."""
 
     user_id: str
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

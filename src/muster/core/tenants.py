@@ -21,7 +21,7 @@ from muster.core.model import (
     Tenant,
     TenantId,
 )
-from muster.core.ports import ANYWHERE, Is, Order, Tx
+from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Order, Page, Tx, Window
 from muster.core.versions import Expected
 from muster.core.webhooks import Notice, Topic, Webhook
 
@@ -48,6 +48,12 @@ def get(tx: Tx, caller: Caller, tenant_id: TenantId) -> Whole:
     standing = access.enter(tx, caller, tenant_id)
     standing.require("read")
     return Whole(tenant=standing.tenant, cas=cas_of(tx, tenant_id))
+
+
+def search(tx: Tx, caller: Caller, *conditions: Condition, order: Order, window: Window) -> Page[Tenant]:
+    """List the tenants that `get` gives the caller: to be a member is not enough, a role must let read."""
+    readable = [] if caller.is_admin else [HeldBy(caller.id, "read")]
+    return tenancy.list_tenants(tx, caller, *readable, *conditions, order=order, window=window)
 
 
 def replace_tenant(

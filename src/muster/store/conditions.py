@@ -110,8 +110,10 @@ def clause_of(
             return _visible_to(shape, tenant, user_id, actions)
         case ports.InRole():
             return _in_role(shape, condition)
-        case ports.HeldBy(user_id):
+        case ports.HeldBy(user_id, None):
             return Clause("held by", (user_id,), lambda _, bind: _held_by(shape, bind()))
+        case ports.HeldBy(user_id, action):
+            return Clause("may in", (user_id, action), lambda f, bind: _may_in(shape, f, bind(), bind()))
         case ports.At(field, path, value):
             return _at(shape, field, path, value, flavor)
         case ports.Like(field, path, pattern):
@@ -253,6 +255,12 @@ def _held_by(shape: Shape, user: Term) -> Term:
         "tenants": (shape.table.c.id, member.c.tenant_id),
     }[shape.name]
     return own.in_(select(theirs).where(member.c.user_id == user))
+
+
+def _may_in(tenants: Shape, flavor: Flavor, user: Term, action: Term) -> Term:
+    """A role on the tenant itself lets the user do it."""
+    own = tenants.table.c.id
+    return own.in_(_roles_held(Kind.TENANT, user, own, flavor, None, None, action))
 
 
 def _visible_to(shape: Shape, tenant: TenantId, user_id: str, actions: Sequence[str]) -> Clause:

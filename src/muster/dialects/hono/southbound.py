@@ -1,5 +1,6 @@
 """What adapters ask, over HTTP: the shapes, statuses and cache hints of Hono's AMQP operations (spec B)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ from litestar import post
 
 from muster.core import access, southbound, tenants
 from muster.core.access import Caller
-from muster.core.errors import Malformed, NotFound, Unauthenticated
+from muster.core.errors import Malformed, NotFound, TenantClosed, Unauthenticated
 from muster.core.identity import CERTIFICATE, PASSWORD, Shown, hono
 from muster.core.model import Device, Status, Tenant, TenantId
 from muster.core.ports import Tx
@@ -36,9 +37,17 @@ class AssertQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rena
     gateway_id: str | None = None
 
 
-def _allowed(tx: Tx, caller: Caller, tenant: Tenant) -> None:
-    """Whoever may change the tenant's devices may ask as an adapter does: the answers hold verifiers."""
+def _allowed(tx: Tx, caller: Caller, find: Callable[[Tx, str], Tenant], name: str) -> Tenant:
+    """Whoever may change the tenant's devices may ask as an adapter does: the answers hold verifiers.
+
+    TenantClosed for what nobody has and for what others have: it looks the same.
+    """
+    try:
+        tenant = find(tx, name)
+    except NotFound:
+        raise TenantClosed from None
     access.enter(tx, caller, tenant.id).require("device_update")
+    return tenant
 
 
 @post("/v1/southbound/tenant", operation_id="southboundGetTenant", status_code=200)
@@ -51,11 +60,10 @@ async def get_tenant(
     key = options.certificates.name(data.subject_dn).key if data.subject_dn is not None else ""
 
     def found(tx: Tx, caller: Caller) -> Reply:
-        by_name = data.tenant_id is not None
-        tenant = (
-            southbound.find_tenant(tx, data.tenant_id or "") if by_name else southbound.tenant_of_ca(tx, key)
-        )
-        _allowed(tx, caller, tenant)
+        if data.tenant_id is not None:
+            tenant = _allowed(tx, caller, southbound.find_tenant, data.tenant_id)
+        else:
+            tenant = _allowed(tx, caller, southbound.tenant_of_ca, key)
         valid = [ca for ca in tenants.cas_of(tx, tenant.id) if ca.is_valid(tx.now)]
         kept = hono(tenant.extensions)
         for name in ("registration-limits", "trust-anchor-group"):
@@ -78,8 +86,7 @@ async def assert_registration(
     checked(data.device_id, options.device_id, "device id")
 
     def asserted(tx: Tx, caller: Caller) -> Reply:
-        known = southbound.find_tenant(tx, tenant)
-        _allowed(tx, caller, known)
+        known = _allowed(tx, caller, southbound.find_tenant, tenant)
         device = southbound.assert_device(tx, known, data.device_id, data.gateway_id)
         if isinstance(device, Unannounced):
             device, _ = southbound.announce(tx, known.id, data.device_id, data.gateway_id or "")
@@ -113,8 +120,7 @@ async def get_credentials(
     _, auth_key = credential_wire.names(type_, auth_id, options)
 
     def found(tx: Tx, caller: Caller) -> Reply:
-        known = southbound.find_tenant(tx, tenant)
-        _allowed(tx, caller, known)
+        known = _allowed(tx, caller, southbound.find_tenant, tenant)
         try:
             login, is_new = southbound.find_login(tx, known.id, type_, auth_key, context), False
         except Unauthenticated as error:

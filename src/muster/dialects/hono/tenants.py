@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import delete, get, post, put
 
-from muster.core import tenancy, tenants, versions
+from muster.core import tenants, versions
 from muster.core.access import Caller
 from muster.core.errors import NotFound
 from muster.core.model import Tenant, TenantId
@@ -44,12 +44,12 @@ async def create_tenant_with_id(
 
 @get("/v1/tenants", operation_id="searchTenants", opt={"query": search.PARAMETERS})
 async def search_tenants(request: AnyRequest, desk: Desk) -> Rendered[dict[str, Any]]:
-    """Search the tenants the caller may enter; 404 when there is none."""
+    """Search the tenants the caller may read; 404 when there is none."""
     conditions = search.conditions(request, search.tenant_place)
     order, window = search.order(request, search.tenant_place), search.window(request)
 
     def listed(tx: Tx, caller: Caller) -> tuple[Page[Tenant], list[Whole]]:
-        page = tenancy.list_tenants(tx, caller, *conditions, order=order, window=window)
+        page = tenants.search(tx, caller, *conditions, order=order, window=window)
         return page, [Whole(tenant=each, cas=tenants.cas_of(tx, each.id)) for each in page.items]
 
     def answer(result: tuple[Page[Tenant], list[Whole]]) -> Reply:

@@ -138,7 +138,7 @@ def out(made: Certificate, asked: CertificateRequest, bundle: str) -> Certificat
     )
 
 
-@post("/certs", operation_id="issueCert", status_code=201)
+@post("/certs", operation_id="issueCert", status_code=201, opt={"errors": (NotFound,)})
 async def issue_cert(
     request: AnyRequest, data: NewCertificate, desk: Desk, options: Options
 ) -> Rendered[CertificateOut]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from litestar import Router, post, put
 from litestar.di import Provide
+from litestar.openapi.datastructures import ResponseSpec
 
 from muster.core.errors import (
     Forbidden,
@@ -324,7 +325,16 @@ async def post_response(
     return await _respond(request, desk, entry, target, command, data)
 
 
-@put("/command/res/{target:path}", operation_id="putCommandResponse", status_code=202, opt=dict(_OPT))
+_ONE_SEGMENT = {405: ResponseSpec(None, description="One segment alone is the path of a POST.")}
+
+
+@put(
+    "/command/res/{target:path}",
+    operation_id="putCommandResponse",
+    status_code=202,
+    opt=dict(_OPT),
+    responses=_ONE_SEGMENT,
+)
 async def put_response(
     request: AnyRequest, target: str, data: bytes, desk: Desk, entry: Entry
 ) -> Rendered[None]:
