@@ -108,8 +108,8 @@ class Identifier:
     async def identify(self, evidence: Evidence, adapter: str) -> Login:
         """Give who proved itself: by certificate, token or password, in this order (spec C.1).
 
-        Any of the core's errors else. Whether tenant, adapter and device are enabled is not asked here, except
-        before a device comes into being.
+        Any of the core's errors else. Whether tenant, adapter and device are enabled is not asked here, but
+        for a device that comes into being.
         """
         context: dict[str, Json] = {"client-id": evidence.client_id} if evidence.client_id else {}
         if evidence.chain_der:
