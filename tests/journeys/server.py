@@ -71,10 +71,10 @@ class Server:
         self.kill()
         raise AssertionError(f"the server did not start:\n{self.output()}")
 
-    def stop(self) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, as an init system does; give its exit code. What it said of a failure is shown."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
         code = self._process.wait(timeout=30)
         if code:
             sys.stderr.write(self.output()[-4000:])
