@@ -48,6 +48,7 @@ def measurements() -> dict[str, Measure]:
         "start": lambda _: provisioning.start(),
         "mapping": on_both(provisioning.mapping),
         "clients": on_both(provisioning.clients),
+        "refusals": on_both(provisioning.refusals),
         "bulk": on_both(provisioning.bulk),
     }
     for name in ("size", "messages", "pki", "hono"):
@@ -84,7 +85,7 @@ def _kept(names: list[str]) -> dict[str, list[str]]:
     """Give the tables of the last run that this run does not measure again."""
     if not names or not RESULTS.exists():
         return {}
-    parts = re.split(r"^## (\w+)\n", RESULTS.read_text(), flags=re.MULTILINE)[1:]
+    parts = re.split(r"^## ([\w-]+)\n", RESULTS.read_text(), flags=re.MULTILINE)[1:]
     return {name: text.strip().splitlines() for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 

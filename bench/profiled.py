@@ -1,46 +1,45 @@
-"""Muster with a profiler in each thread: `python -m bench.profiled FILE serve` writes what calls cost."""
+"""Muster with a profiler in each thread: `MUSTER_BENCH_STATS=FILE python -m bench.profiled serve`.
+
+CPU time, not waiting. SIGUSR1 begins anew. FILE is for pstats.
+"""
 
 import cProfile
-import io
+import os
 import pstats
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from muster.__main__ import main
 
-FUNCTIONS = 45
-_profiles: dict[str, list[cProfile.Profile]] = {}
+_profiles: list[cProfile.Profile] = []
 
 
 def _begin(*_: Any) -> None:
     """Begin with a thread's first call."""
     sys.setprofile(None)
-    profile = cProfile.Profile()
-    name = threading.current_thread().name.rstrip("0123456789-_")
-    _profiles.setdefault(name, []).append(profile)
+    profile = cProfile.Profile(time.thread_time)
+    _profiles.append(profile)
     profile.enable()
 
 
-def _report() -> str:
-    text = io.StringIO()
-    for name, profiles in _profiles.items():
-        for profile in profiles:
-            profile.create_stats()
-        stats = pstats.Stats(*profiles, stream=text)
-        text.write(f"\n=== {name}\n")
-        stats.sort_stats("tottime").print_stats(FUNCTIONS)
-        stats.sort_stats("cumtime").print_stats(FUNCTIONS)
-    return text.getvalue()
+def _anew(*_: Any) -> None:
+    for profile in _profiles:
+        profile.clear()
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv.pop(1))
+    target = Path(os.environ.pop("MUSTER_BENCH_STATS"))
+    signal.signal(signal.SIGUSR1, _anew)
     threading.setprofile(_begin)
     _begin()
     try:
         main()
     finally:
         sys.setprofile(None)
-        target.write_text(_report())
+        for each in _profiles:
+            each.create_stats()
+        pstats.Stats(*_profiles).dump_stats(target)

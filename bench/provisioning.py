@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import uvloop
 from tests.journeys.server import free_port
 
@@ -83,6 +84,32 @@ def clients(world: World, tries: int = 3) -> list[Row]:
     for work, one in reads.items():
         rows.append(row(work, world, drive(port, same(one), seconds=3, best_of=tries), f"best of {tries}"))
     return rows
+
+
+def refusals(world: World, count: int = 4000) -> list[Row]:
+    """A wrong key of a known external id, and an unknown id: in turn, one at a time."""
+    known = f"b-{uuid.uuid4().hex}"
+    with world.http() as http:
+        asked = {"external_id": known, "external_key": "k"}
+        http.post(f"/{world.domain}/mapping", json=asked).raise_for_status()
+    paths = (f"/clients/bootstrap/{known}", f"/clients/bootstrap/b-{uuid.uuid4().hex}")
+    took: tuple[list[float], list[float]] = ([], [])
+    with httpx.Client(base_url=world.server.url) as http:
+        for number in range(2 * count):
+            started = time.perf_counter()
+            answer = http.get(paths[number % 2], headers={"Authorization": "Client wrong"})
+            took[number % 2].append(time.perf_counter() - started)
+            assert answer.status_code == (403, 404)[number % 2], answer.text
+    wrong, unknown = (sorted(each) for each in took)
+    middle = count // 2
+    note = (
+        f"median {wrong[middle] * 1e6:.0f} µs → {unknown[middle] * 1e6:.0f} µs, "
+        f"lower quartile {wrong[count // 4] * 1e6:.0f} µs → {unknown[count // 4] * 1e6:.0f} µs; "
+        f"{count:,} of each, alternating"
+    )
+    work = "bootstrap: time of an unknown id to that of a wrong key"
+    ratio = unknown[middle] / wrong[middle]
+    return [Row(work=work, database=world.database, value=ratio, unit="x", note=note)]
 
 
 def bulk(world: World) -> list[Row]:

@@ -1,6 +1,6 @@
 """Statements are written in SQLAlchemy Core, compiled once for each shape, and then run as text."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -22,7 +22,7 @@ from sqlalchemy import (
 from muster.core import errors
 from muster.core.model import Status, TenantId
 from muster.core.ports import ANYWHERE, Condition, Order, Window
-from muster.store.conditions import Build, Clause, clause_of, numbered, order_field
+from muster.store.conditions import Build, Clause, clause_of, equal, numbered, order_field
 from muster.store.flavor import Flavor, Term
 from muster.store.rows import Seals, Shape
 
@@ -121,6 +121,23 @@ class Statements:
         build = self._owned.get(key) or self._owned.setdefault(key, _owned(shape, is_indexed=is_indexed))
         return [Clause("tenant" if is_indexed else "any tenant", (tenant,), build)]
 
+    def find(
+        self, shape: Shape, tenant: TenantId, equals: Mapping[str, Any], *, is_versioned: bool
+    ) -> tuple[str, Sequence[Any]]:
+        """Give SQL and parameters that read one row by fields none of which is None or one of several.
+
+        Most questions are such; for them no clauses are made, once the text is known.
+        """
+        values = [shape.value(field, value, self.seals) for field, value in equals.items()]
+        key = ("find", shape.name, tenant == ANYWHERE, is_versioned, *equals)
+        known = self._known.get(key)
+        if known is None:
+            fields = [equal(shape, field, value, self.seals) for field, value in equals.items()]
+            clauses = [*self.scope(shape, tenant), *fields]
+            query = self._select(shape, clauses, None, is_versioned=is_versioned)
+            known = self._known[key] = self._compile(query.limit(literal_column("1")))
+        return known.sql, known.bind(values if tenant == ANYWHERE else [tenant, *values])
+
     def select(
         self,
         shape: Shape,
@@ -129,9 +146,8 @@ class Statements:
         order: Order | None = None,
         window: Window | None = None,
         is_versioned: bool = False,
-        is_single: bool = False,
     ) -> tuple[str, Sequence[Any]]:
-        """Give SQL and parameters that read the rows, or only one of them, that meet all clauses."""
+        """Give SQL and parameters that read the rows that meet all clauses."""
         keys = tuple([clause.key for clause in clauses])
         key = (
             "select",
@@ -140,14 +156,12 @@ class Statements:
             order and _order_key(order),
             window and (window.limit is None),
             is_versioned,
-            is_single,
         )
         known = self._known.get(key)
         if known is None:
             is_split = window is not None and window.limit is not None and _is_split(shape, keys, order)
             write = self._by_status if is_split else self._select
             query = write(shape, clauses, order, is_versioned=is_versioned)
-            query = query.limit(literal_column("1")).offset(literal_column("0")) if is_single else query
             if window is not None:
                 query = query.offset(bindparam("w0", type_=BigInteger))
                 query = query if window.limit is None else query.limit(bindparam("w1", type_=BigInteger))

@@ -228,7 +228,11 @@ class Transaction:
 
     def find(self, kind: type[N], tenant: TenantId, **equals: Any) -> N | None:
         shape = SHAPES[kind]
-        found = self._read(shape, self._equals(shape, tenant, equals), is_single=True)
+        if any(value is None or isinstance(value, list | tuple) for value in equals.values()):
+            found = self._read(shape, self._equals(shape, tenant, equals))
+        else:
+            find = self._room.statements.find
+            found = self._nouns(shape, *find(shape, tenant, equals, is_versioned=self._is_versioned))
         return found[0] if found else None
 
     def select(
@@ -298,12 +302,14 @@ class Transaction:
         *,
         order: Order | None = None,
         window: Window | None = None,
-        is_single: bool = False,
     ) -> list[Any]:
-        select = self._room.statements.select(
-            shape, clauses, order=order, window=window, is_versioned=self._is_versioned, is_single=is_single
+        select = self._room.statements.select
+        return self._nouns(
+            shape, *select(shape, clauses, order=order, window=window, is_versioned=self._is_versioned)
         )
-        rows = self._rows(*select)
+
+    def _nouns(self, shape: Shape, sql: str, values: Sequence[Any]) -> list[Any]:
+        rows = self._rows(sql, values)
         nouns = [shape.decode(row, self._room.seals) for row in rows]
         if self._may_write and (self._is_versioned or shape.has_status):
             self._remember(shape, nouns, rows)
