@@ -94,6 +94,22 @@ HONO: dict[str, Target] = {
     "Hono: first contacts by mTLS, 64 in flight": Target(goal="≥ 500/s", is_met=at_least(500)),
     "Hono: HTTP telemetry, QoS 0, 64 in flight": Target(limit="12,138/s Litestar + one look-up"),
 }
+PKI: dict[str, Target] = {
+    "POST /mapping with EC certificate, 64 in flight": Target(
+        goal="≥ 2,500/s, p99 < 50 ms", limit="11,255/s key and signature alone", is_met=at_least(2500, p99=50)
+    ),
+    "POST /mapping with EC certificate, one at a time": Target(
+        goal="≥ 500/s, p50 < 2 ms", limit="11,255/s key and signature alone", is_met=at_least(500, p50=2)
+    ),
+    "OCSP answers, signed on demand": Target(
+        goal="≥ 2,000/s", limit="26,231/s library alone", is_met=at_least(2000)
+    ),
+    "issue: EC P-256, key made here": Target(limit="11,255/s library alone"),
+    "issue: for a signing request": Target(limit="5,469/s library alone"),
+    "RSA-2048 keys from the pool": Target(limit="29/s library alone"),
+    "CRL of 500,000 entries, from rows": Target(goal="< 5 s", is_met=below(5)),
+    "MQTT connects by mTLS (P-256)": Target(limit="681/s callout and the broker's own TLS"),
+}
 GROWTH = Target(goal="< 1.5x the cost at 1,000", is_met=lambda row: row.value < 1.5)
 HEAD = "| work | database | measured | p50 ms | p99 ms | RSS MiB | goal | met | limit | note |"
 
@@ -104,7 +120,7 @@ def table(rows: Iterable[Row]) -> list[str]:
 
 
 def _line(row: Row) -> str:
-    target = {**TARGETS, **HONO}.get(row.work, GROWTH if row.unit == "x" else Target())
+    target = {**TARGETS, **HONO, **PKI}.get(row.work, GROWTH if row.unit == "x" else Target())
     met = "" if target.is_met is None else ("yes" if target.is_met(row) else "**no**")
     cells: Sequence[str] = (
         row.work,
