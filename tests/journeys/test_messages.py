@@ -51,7 +51,13 @@ class Session:
     """A device's MQTT session with paho."""
 
     def __init__(
-        self, port: int, gateway: Gateway, *, secret: str | None = None, client_id: str = ""
+        self,
+        port: int,
+        gateway: Gateway,
+        *,
+        secret: str | None = None,
+        client_id: str = "",
+        ca: Path | None = None,
     ) -> None:
         self.received: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.answer: queue.Queue[int] = queue.Queue()
@@ -68,7 +74,9 @@ class Session:
         self.client.on_message = lambda c, u, m: self.received.put((m.topic, m.payload))
         self.client.on_subscribe = lambda c, u, mid, codes, p: self.granted.put(codes[0].value)
         self.client.on_disconnect = lambda *a: self.ended.set()
-        self.client.connect("127.0.0.1", port)
+        if ca is not None:
+            self.client.tls_set(str(ca))
+        self.client.connect("localhost" if ca is not None else "127.0.0.1", port)
         self.client.loop_start()
         self.code = self.answer.get(timeout=PATIENCE)
 
