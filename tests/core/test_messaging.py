@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from muster.core import messaging, registry, tenancy
+from muster.core import messaging, registry, tenancy, tenants
 from muster.core import model as m
 from muster.core.access import Caller
 from muster.core.errors import Conflict, Malformed
@@ -190,3 +190,31 @@ async def test_enabling_a_device_ends_nothing(store: AnyStore):
         await _as_admin(store, registry.set_status, VICTIM, m.Device, "d", status)
         topics.append([e.topic for e in await store.read(lambda tx: tx.select(m.Event, ANYWHERE))])
     assert [["access.ended"], ["access.ended"]] == topics
+
+
+async def test_with_user_and_tenant_goes_what_the_broker_keeps_for_them(store: AnyStore):
+    """Sessions of devices that have used a client id, and what was said on the channels."""
+    owner = await store.run(
+        lambda tx: tenancy.add_user(
+            tx, NewUser(username="o", email="o@example.com", password="-"), actor=""
+        )
+    )  # fmt: skip
+    home = owner.personal_tenant
+    await _as_admin(store, tenancy.create_tenant, NewTenant(id=VICTIM, alias="works"))
+    for name in (home, VICTIM):
+        both = device(f"d-{name}", tenant_id=name), channel(f"c-{name}", tenant_id=name, route="boiler")
+        await store.run(lambda tx, both=both: tx.add(*both))
+        claim = (f"id-{name}", name, m.DeviceId(f"d-{name}"))
+        assert await store.run(messaging.claim_client_id, *claim)
+    await _as_admin(store, tenancy.delete_user, owner.id)
+    await _as_admin(store, tenants.delete, VICTIM)
+    found = await store.read(lambda tx: tx.select(m.Event, ANYWHERE))
+    emitted = {(e.topic, e.tenant_id, e.key) for e in found}
+    for name in (home, VICTIM):
+        assert {("access.ended", name, f"d-{name}"), ("tenant.closed", name, name)} <= emitted
+    [gone] = [e for e in found if e.topic == "channel.deleted"]
+    assert (VICTIM, f"c-{VICTIM}", {"route": "boiler", "alias": "works"}) == (
+        gone.tenant_id,
+        gone.key,
+        gone.payload,
+    )

@@ -26,6 +26,7 @@ from muster.plane.adapter.packets import (
     encode,
 )
 from muster.plane.arrivals import Arrival, Identity, Login, OneTimeLogins, Refusal
+from muster.plane.doors import Doors
 from muster.plane.front import Front, FrontLimits
 from muster.plane.listener import SocketLimits
 from muster.web.tls import ServerTls
@@ -132,7 +133,7 @@ Streets = Callable[..., "asyncio.Future[Street]"]
 def street(pki: Pki, tmp_path: Path):
     @asynccontextmanager
     async def build(
-        limits: FrontLimits | None = None, keeper=None, port: int | None = None
+        limits: FrontLimits | None = None, keeper=None, port: int | None = None, dead: int | None = None
     ) -> AsyncIterator[Street]:
         broker = Broker()
         server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
@@ -142,7 +143,8 @@ def street(pki: Pki, tmp_path: Path):
         tls = ServerTls(chain_pem=pki.server.chain_pem, key_pem=pki.server.key_pem)
         limits = limits or FrontLimits(sockets=SocketLimits(goodbye_timeout=0.3))
         address = ("127.0.0.1", port or server.sockets[0].getsockname()[1])
-        front = Front(doorkeeper=keeper, broker=address, tls=tls, limits=limits)
+        doors = Doors([("127.0.0.1", dead), address] if dead is not None else [address])
+        front = Front(doorkeeper=keeper, doors=doors, tls=tls, limits=limits)
         there = Street(front, keeper, broker, await front.start("127.0.0.1", 0), pki, tmp_path)
         try:
             yield there
@@ -330,6 +332,21 @@ def test_without_a_broker_devices_are_told_to_come_back(run: Run, street, unused
             device = await here.device("ec")
             device.send(CONNECT)
             assert await device.next() == Connack(code=ConnackCode.SERVER_UNAVAILABLE)
+
+    run(story())
+
+
+def test_a_dead_door_is_no_harm_as_long_as_another_opens(run: Run, street, unused_port) -> None:
+    """Devices are passed on to the next; after the first time nobody waits for the dead one."""
+
+    async def story():
+        async with street(dead=unused_port) as here:
+            for _ in range(4):
+                device = await here.device("ec")
+                device.send(CONNECT)
+                assert await device.next() == Connack(code=ConnackCode.ACCEPTED)
+            *others, last = here.front.doors.in_turn()
+            assert [False, True] == [port == unused_port for _, port in (*others, last)]
 
     run(story())
 

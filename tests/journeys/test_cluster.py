@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from muster.plane.broker import find_binary
-from tests.journeys.server import Server, new_domain, new_user
+from tests.journeys.server import Server, free_port, new_domain, new_user
 from tests.journeys.test_messages import PATIENCE, Gateway, Session
 
 NODES = ("n1", "n2", "n3")
@@ -42,6 +43,10 @@ class Cluster:
     @property
     def url(self) -> str:
         return ",".join(f"nats://127.0.0.1:{nats}" for nats, _, _ in self._places.values())
+
+    @property
+    def doors(self) -> str:
+        return ",".join(f"127.0.0.1:{mqtt}" for _, mqtt, _ in self._places.values())
 
     def mqtt(self, name: str) -> int:
         return self._places[name][1]
@@ -76,7 +81,7 @@ def cluster(tmp_path: Path, database_url: Callable[..., str]) -> Iterator[tuple[
         "MUSTER_DATABASE_URL": database_url("postgresql"),
     }
     cluster = Cluster(tmp_path / "nats", {**shared, "MUSTER_DATA_DIR": str(tmp_path / "nats")})
-    shared |= {"MUSTER_NATS_URL": cluster.url, "MUSTER_NATS_MQTT": f"127.0.0.1:{cluster.mqtt('n1')}"}
+    shared |= {"MUSTER_NATS_URL": cluster.url, "MUSTER_NATS_MQTT": cluster.doors}
     cluster.start()
     yield cluster, shared
     cluster.stop()
@@ -118,7 +123,11 @@ def test_a_cluster_and_two_musters_outlive_a_node_and_a_leader(
 ) -> None:
     """Messages pass between nodes, any Muster cuts, one node less and one Muster less is no harm."""
     nodes, shared = cluster
-    with Server(tmp_path / "one", **shared) as one, Server(tmp_path / "other", **shared) as other:
+    secure = free_port()
+    with (
+        Server(tmp_path / "one", **shared) as one,
+        Server(tmp_path / "other", MUSTER_MQTTS=f"127.0.0.1:{secure}", **shared) as other,
+    ):
         token = new_user(one, "jane")
         domain = new_domain(one, token, "plant")
         writer, reader, third = (Gateway(other, token, domain, f"gw{n}") for n in range(3))
@@ -135,6 +144,13 @@ def test_a_cluster_and_two_musters_outlive_a_node_and_a_leader(
         assert not listener.ended.is_set()
         sender = connected(nodes, "n1", writer)
         eventually(lambda: arrives(sender, listener, topic))
+        # Over TLS devices are passed on to whatever node answers.
+        ca = tmp_path / "ca.crt"
+        ca.write_bytes(httpx.get(f"{other.url}/certs/download-ca").content)
+        for _ in NODES:
+            over_tls = Session(secure, writer, ca=ca)
+            assert 0 == over_tls.code
+            over_tls.close()
 
         # `one` leads: it was there first. What the other is told reaches the session all the same.
         assert 200 == reader.operate(f"clients/{reader.id}/disable").status_code

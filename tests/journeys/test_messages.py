@@ -51,7 +51,13 @@ class Session:
     """A device's MQTT session with paho."""
 
     def __init__(
-        self, port: int, gateway: Gateway, *, secret: str | None = None, client_id: str = ""
+        self,
+        port: int,
+        gateway: Gateway,
+        *,
+        secret: str | None = None,
+        client_id: str = "",
+        ca: Path | None = None,
     ) -> None:
         self.received: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.answer: queue.Queue[int] = queue.Queue()
@@ -68,7 +74,9 @@ class Session:
         self.client.on_message = lambda c, u, m: self.received.put((m.topic, m.payload))
         self.client.on_subscribe = lambda c, u, mid, codes, p: self.granted.put(codes[0].value)
         self.client.on_disconnect = lambda *a: self.ended.set()
-        self.client.connect("127.0.0.1", port)
+        if ca is not None:
+            self.client.tls_set(str(ca))
+        self.client.connect("localhost" if ca is not None else "127.0.0.1", port)
         self.client.loop_start()
         self.code = self.answer.get(timeout=PATIENCE)
 
@@ -231,6 +239,40 @@ def test_the_last_messages_and_presence_show_that_a_device_is_alive(gateway: Gat
         eventually(lambda: http.get(where).status_code == 200 and http.get(where).json()["is_connected"])
         device.close()
         eventually(lambda: not http.get(where).json()["is_connected"])
+
+
+def test_what_a_deleted_channel_retained_is_not_for_the_next_of_its_name(gateway: Gateway) -> None:
+    """Nor what was kept to be read back."""
+    number = gateway.id
+    wanted = {"id": f"boiler-{number}", "name": "boiler"}
+    topic = f"channels/{wanted['id']}/messages/state"
+    both = {"client_ids": [gateway.id], "types": ["publish", "subscribe"]}
+    base = f"/{gateway.domain}/channels/{wanted['id']}"
+
+    def make() -> None:
+        assert 201 == gateway.operate("channels", **wanted).status_code
+        assert 201 == gateway.operate(f"channels/{wanted['id']}/connect", **both).status_code
+
+    def finds() -> bool:
+        session = gateway.mqtt()
+        assert 0 == session.subscribe(topic)
+        try:
+            return session.received.get(timeout=0.5) == (topic, b"on")
+        except queue.Empty:
+            return False
+        finally:
+            session.close()
+
+    make()
+    device = gateway.mqtt()
+    device.client.publish(topic, "on", 1, retain=True).wait_for_publish(PATIENCE)
+    device.close()
+    eventually(finds)
+    with gateway.server.client(gateway.token) as http:
+        assert 204 == http.delete(base).status_code
+        make()
+        eventually(lambda: not finds())
+        assert [] == http.get(f"{base}/messages").json()["messages"]
 
 
 def test_several_workers_share_broker_and_outbox(tmp_path: Path, database_url: Callable[..., str]) -> None:

@@ -104,6 +104,20 @@ class Station:
         """Have the outbox say that something changed for *device*."""
         self.run(self.plane.deliver(self._event(topic, device)))
 
+    def delete_channel(self, name: str) -> None:
+        """Have the outbox say that a channel is gone."""
+        address = self.fleet.channels[name]
+        names = {"route": address.route, "alias": address.tenant_alias}
+        now = Instant(time.time_ns() // 1000)
+        event = Event(
+            topic=events.CHANNEL_DELETED,
+            tenant_id=TenantId(address.tenant_id),
+            key=name,
+            payload=names,
+            created_at=now,
+        )
+        self.run(self.plane.deliver(event))
+
     def _event(self, topic: str, device: FleetDevice) -> Event:
         key = device.tenant if topic == events.TENANT_CLOSED else device.id
         now = Instant(time.time_ns() // 1000)

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
 from plane_fleet import BOTH
-from plane_mqtt import Device
+from plane_mqtt import Device, Refused
 from plane_station import Station
 
 from muster.core import events
 from muster.plane.broker import Broker, find_binary, free_port
-from muster.plane.config import Node
+from muster.plane.config import DEVICES, Node
+from muster.plane.link import Link
+from muster.plane.publish import STREAM, Retention
 from muster.plane.service import Plane
 
 ELECTION = 30.0
@@ -45,6 +48,7 @@ class Cluster(Station):
             keys=self.keys,
             ports=self.fleet.ports(),
             registry=self.registry,
+            retention=Retention(),
         )
 
     def start(self) -> "Cluster":
@@ -62,7 +66,7 @@ class Cluster(Station):
         def connect() -> bool:
             try:
                 found.append(Device(self.nodes[n].mqtt[1], device.id, device.secret, **how))
-            except (OSError, TimeoutError):
+            except (OSError, Refused):
                 return False
             return True
 
@@ -94,6 +98,20 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.stop()
 
 
+async def _replicas(cluster: Cluster) -> int:
+    """Say how many nodes keep the messages that can be read back."""
+    link = Link([broker.url for broker in cluster.brokers], cluster.keys, DEVICES)
+    link.start()
+    try:
+        await link.wait_up(10)
+        info = await link.client.jetstream(timeout=5).stream_info(STREAM)
+    except NotFoundError:
+        return 0
+    finally:
+        await link.stop()
+    return info.config.num_replicas or 0
+
+
 def _gets_through(cluster: Cluster, device) -> bool:
     """Say whether a message of QoS 1 is acknowledged: not while the survivors elect a leader of the store."""
     with cluster.at(0, device) as d:
@@ -117,6 +135,7 @@ def test_devices_go_on_when_a_node_dies(cluster: Cluster, when_done: Callable[[C
     when_done(w.close)
     w.publish("channels/cluster-channel/messages/x", "across", qos=1)
     assert r.next(ELECTION) == ("m/t1/c/cluster-channel/x", b"across", 1, False)
+    assert cluster.eventually(lambda: cluster.run(_replicas(cluster)) == 3, 30)
     assert cluster.is_live(writer)
     cluster.deliver(events.RIGHTS_CHANGED, writer)
     assert w.was_cut(1)

@@ -83,7 +83,7 @@ def test_the_large_one_has_postgresql_and_nats(settings_of):
     assert set(COMPOSE["services"]["muster-large"]["depends_on"]) == {"postgres", "nats"}
     settings = settings_of("muster-large")
     assert settings.database_url.target == "postgresql://postgres/muster"
-    assert (settings.nats_url.target, settings.nats_mqtt) == ("nats://nats:4222", Address("nats", 1883))
+    assert (settings.nats_url.target, settings.nats_mqtt) == ("nats://nats:4222", (Address("nats", 1883),))
     assert settings.workers > 1
 
 

@@ -127,9 +127,8 @@ def nats_config(
         _write(into, files)
     else:
         click.echo(_chosen(files, only), nl=False)
-    first = cluster.nodes[0]
     say(f"next: MUSTER_NATS_URL={','.join(f'nats://{n.dialled}:{n.nats}' for n in cluster.nodes)}")
-    say(f"      MUSTER_NATS_MQTT={first.dialled}:{first.mqtt}, or a balancer before the MQTT ports of all")
+    say(f"      MUSTER_NATS_MQTT={','.join(f'{n.dialled}:{n.mqtt}' for n in cluster.nodes)}")
 
 
 def _chosen(files: Mapping[str, str], only: str | None) -> str:

@@ -100,7 +100,7 @@ def messages_of(parts: Parts) -> Messages | None:
     if not wants_messages(parts):
         return None
     if settings.nats_url is not None:
-        doors = () if settings.nats_mqtt is None else ((settings.nats_mqtt.host, settings.nats_mqtt.port),)
+        doors = tuple((door.host, door.port) for door in settings.nats_mqtt or ())
         place = Place(urls=tuple(settings.nats_url.reveal().split(",")), doors=doors)
         # Others may share the cluster: which process leads, the database decides (see Leader).
         return following(parts, place)

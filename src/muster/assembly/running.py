@@ -24,6 +24,7 @@ from muster.assembly.webhooks import Webhooks
 from muster.core import pki, validity
 from muster.core.errors import MusterError, Unavailable
 from muster.core.model import Instant
+from muster.plane.doors import Doors
 from muster.plane.front import Front, FrontLimits
 from muster.plane.listener import SocketLimits
 from muster.settings import Configuration, Settings
@@ -246,7 +247,7 @@ def _front(parts: Parts, messages: Messages | None, identity: Identity | None) -
     keeper = Keeper(parts.pki, messages.plane.tickets)
     most = parts.configuration.settings.mqtt_max_connections
     limits = FrontLimits(sockets=SocketLimits(connections=most))
-    return Front(doorkeeper=keeper, broker=messages.place.doors[0], tls=identity.tls, limits=limits)
+    return Front(doorkeeper=keeper, doors=Doors(messages.place.doors), tls=identity.tls, limits=limits)
 
 
 async def _open(parts: Parts, front: Front | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from muster.core.model import Event, Json, TenantId
+from muster.core.model import Channel, Event, Json, TenantId
 from muster.core.ports import Tx
 
 RIGHTS_CHANGED = "rights.changed"
@@ -11,6 +11,8 @@ ACCESS_ENDED = "access.ended"
 """The device may not return, and what the broker keeps for it is dropped. Key: the device's id."""
 TENANT_CLOSED = "tenant.closed"
 """All live sessions of the tenant must end. Key: the tenant's id."""
+CHANNEL_DELETED = "channel.deleted"
+"""What the broker keeps of the channel is dropped. Key: its id; payload: its other names, route and alias."""
 USER_CHANGED = "user.changed"
 """What other processes remember of the user is void. Key: the user's id."""
 
@@ -46,6 +48,12 @@ def access_ended(tx: Tx, tenant_id: str, device_ids: Iterable[str]) -> None:
 def tenant_closed(tx: Tx, tenant_id: str) -> None:
     """Have all sessions of the tenant ended."""
     _emit(tx, TENANT_CLOSED, tenant_id, [tenant_id])
+
+
+def channel_deleted(tx: Tx, channel: Channel, tenant_alias: str | None) -> None:
+    """Have everything forgotten that was said on the channel."""
+    names = {"route": channel.route, "alias": tenant_alias}
+    _emit(tx, CHANNEL_DELETED, channel.tenant_id, [channel.id], names)
 
 
 def user_changed(tx: Tx, user_id: str) -> None:

@@ -28,7 +28,7 @@ from muster.core.model import (
     Tenant,
     TenantId,
 )
-from muster.core.ports import Condition, Is, OneOf, Order, Page, Tx, Window
+from muster.core.ports import ANYWHERE, Condition, Is, OneOf, Order, Page, Tx, Window
 from muster.core.rights import Rights, narrowed
 from muster.core.webhooks import Topic
 
@@ -340,6 +340,9 @@ def remove_channels(tx: Tx, caller: Caller, tenant_id: TenantId, channels: Seque
     tx.remove(Connection, tenant_id, channel_id=ids)
     _remove_roles(tx, tenant_id, Kind.CHANNEL, ids)
     tx.remove(Channel, tenant_id, id=ids)
+    tenant = tx.get(Tenant, ANYWHERE, tenant_id)
+    for channel in channels:
+        events.channel_deleted(tx, channel, tenant.alias if tenant is not None else None)
     spoil_answers(tx, tenant_id, channels)
     events.rights_changed(tx, tenant_id, sorted(affected))
     record(tx, caller, tenant_id, "channel.delete", ids)

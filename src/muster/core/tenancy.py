@@ -8,6 +8,7 @@ from muster.core.access import Caller, record, require_scope
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
 from muster.core.model import (
     ApiKey,
+    ClientIdClaim,
     Invitation,
     Kind,
     Member,
@@ -240,6 +241,8 @@ def delete_user(tx: Tx, caller: Caller, user_id: str) -> None:
     tenant = tx.get(Tenant, ANYWHERE, user.personal_tenant)
     if tenant is not None and tenant.status is not Status.DELETED:
         tx.change(replace(tenant, status=Status.DELETED, alias=None, updated_at=tx.now, updated_by=caller.id))
+        claims = tx.select(ClientIdClaim, tenant.id)
+        events.access_ended(tx, tenant.id, sorted({claim.device_id for claim in claims}))
         events.tenant_closed(tx, tenant.id)
     events.user_changed(tx, user.id)
     record(tx, caller, NO_TENANT, "user.delete", [user.id])

@@ -126,6 +126,8 @@ def delete(tx: Tx, caller: Caller, tenant_id: TenantId, expected: Expected = Non
     if standing.tenant.is_personal:
         raise Conflict("a user's own tenant goes with the user")
     empty(tx, tenant_id)
+    for channel in tx.select(Channel, tenant_id):
+        events.channel_deleted(tx, channel, standing.tenant.alias)
     for noun in (Channel, Group, Invitation, ProvisionRecord, Role, TrustedCa, Denial, Webhook, Notice):
         tx.remove(noun, tenant_id)
     tx.remove(Tenant, ANYWHERE, id=tenant_id)

@@ -5,19 +5,20 @@ The newcomer ends the old connection, without its will, and with a clean session
 
 import asyncio
 import struct
-from collections.abc import Sequence
 
 from muster.core.errors import Unavailable
+from muster.plane.doors import Address, Doors
 from muster.plane.tickets import USERNAME
 
 _CONNACK = b"\x20\x02"
 _ACCEPTED, _REJECTED = 0, 2
 _CLEAN, _KEPT = 0xC2, 0xC0
 _DISCONNECT = b"\xe0\x00"
+_OPEN_SECONDS = 2
 
 
 async def evict(
-    doors: Sequence[tuple[str, int]],
+    doors: Doors,
     client_id: str,
     password: str,
     *,
@@ -26,26 +27,28 @@ async def evict(
 ) -> None:
     """End the connection with this client id; unless it *is_kept* leave nothing of its session either.
 
-    *doors* are MQTT addresses of the broker, tried in turn; *password* is a ticket. Unavailable if all fail.
+    *doors* are tried in turn, each for *patience* seconds once it has opened; *password* is a ticket.
+    Unavailable if all fail.
     """
-    for host, port in doors:
+    connect = _connect(client_id, password, is_kept=is_kept)
+    for door in doors.in_turn():
         try:
-            if await asyncio.wait_for(
-                _take(host, port, _connect(client_id, password, is_kept=is_kept)), patience
-            ):
+            if await _take(door, connect, patience):
+                doors.works(door)
                 return
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            continue
+        except (OSError, asyncio.IncompleteReadError):
+            doors.failed(door)
     raise Unavailable("the broker does not let a session be ended")
 
 
-async def _take(host: str, port: int, connect: bytes) -> bool:
-    reader, writer = await asyncio.open_connection(host, port)
+async def _take(door: Address, connect: bytes, patience: float) -> bool:
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(*door), _OPEN_SECONDS)
     try:
-        writer.write(connect)
-        answer = await reader.readexactly(4)
-        writer.write(_DISCONNECT)
-        await writer.drain()
+        async with asyncio.timeout(patience):
+            writer.write(connect)
+            answer = await reader.readexactly(4)
+            writer.write(_DISCONNECT)
+            await writer.drain()
         # An id that the broker does not take has no session to end.
         return answer[:2] == _CONNACK and answer[3] in (_ACCEPTED, _REJECTED)
     finally:

@@ -21,6 +21,7 @@ from muster.plane.adapter.packets import (
     encode,
 )
 from muster.plane.arrivals import Arrival, Doorkeeper, Refusal
+from muster.plane.doors import Doors
 from muster.plane.listener import Line, Listener, Seat, SocketLimits
 from muster.web.tls import ClientTls, ServerTls, client_tls
 
@@ -36,18 +37,18 @@ class FrontLimits:
     sockets: SocketLimits = field(default_factory=SocketLimits)
     connect_timeout: float = 10.0
     """From the finished handshake to the whole CONNECT, and again from there to the broker's connection."""
+    door_timeout: float = 2.0
+    """For how long one of several doors is tried."""
     connect_size: int = 16_384
     """Includes the will; a longer CONNECT closes the connection."""
 
 
 class Front:
-    """One TLS address before one broker. *refusals* counts what was not let through, by kind."""
+    """One TLS address before the doors of one broker. *refusals* counts what was not let through, by kind."""
 
-    def __init__(
-        self, *, doorkeeper: Doorkeeper, broker: tuple[str, int], tls: ServerTls, limits: FrontLimits
-    ) -> None:
+    def __init__(self, *, doorkeeper: Doorkeeper, doors: Doors, tls: ServerTls, limits: FrontLimits) -> None:
         self.doorkeeper = doorkeeper
-        self.broker = broker
+        self.doors = doors
         self.limits = limits
         self.refusals: Counter[str] = Counter()
         self._sides: set[_DeviceSide] = set()
@@ -201,8 +202,7 @@ class _DeviceSide(_Side):
         return None
 
     async def _splice(self, first: bytes) -> None:
-        host, port = self._front.broker
-        _, broker = await self._loop.create_connection(lambda: _BrokerSide(self, self._goodbye), host, port)
+        broker = await self._find_broker()
         if self.is_leaving:
             broker.leave()  # the device left meanwhile
             return
@@ -210,6 +210,22 @@ class _DeviceSide(_Side):
         self._seat.known()
         broker.write(first)
         self.read(True)
+
+    async def _find_broker(self) -> _BrokerSide:
+        doors, error = self._front.doors, OSError("no door")
+        for door in doors.in_turn():
+            try:
+                async with asyncio.timeout(self._front.limits.door_timeout if len(doors) > 1 else None):
+                    _, broker = await self._loop.create_connection(
+                        lambda: _BrokerSide(self, self._goodbye), *door
+                    )
+            except OSError as failure:
+                doors.failed(door)
+                error = failure
+            else:
+                doors.works(door)
+                return broker
+        raise error
 
     def _refuse(self, refusal: Refusal) -> None:
         self.write(encode(Connack(code=refusal.code)))

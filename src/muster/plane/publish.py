@@ -1,12 +1,13 @@
 """Into the broker and out of it without MQTT: publishing for HTTP and WebSocket, the last messages."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 
 import structlog
 from nats.js import api
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from muster.core.errors import TooLarge, Unavailable
 from muster.plane.link import FAILURES, Link
@@ -19,6 +20,10 @@ COPY = "Muster-Copy"
 _STORED = "$MQTT.msgs."
 _SUBJECTS = ["channels.*.messages", "channels.*.messages.>", "m.*.c.*", "m.*.c.*.>"]
 _WAIT = 2.0
+_REPLICAS = 3
+_AGAIN_SECONDS = 10.0
+_NOT_CLUSTERED = 10074
+"""The broker's error code for replicas without a cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,20 +132,48 @@ class Publisher:
             if self._retention is None:
                 await js.delete_stream(STREAM)
             else:
-                await self._keep(js, _stream(self._retention))
+                await self._keep_safe(js, self._retention)
         except NotFoundError:
             return
         except FAILURES as error:
-            log.warning("retention not set", says=str(error))
+            log.warning("retention not set, again soon", says=str(error))
+            self._link.spawn(self._again())
 
-    async def _keep(self, js: JetStreamContext, config: api.StreamConfig) -> None:
+    async def _keep_safe(self, js: JetStreamContext, retention: Retention) -> None:
+        """Have each message kept by three nodes as soon as there are three; a broker alone keeps it once."""
         try:
-            await js.update_stream(config)
-        except NotFoundError:
-            await js.add_stream(config)
+            await _keep(js, _stream(retention, _REPLICAS))
+        except APIError as error:
+            if error.err_code == _NOT_CLUSTERED:
+                await _keep(js, _stream(retention, 1))
+                return
+            if not await _is_there(js):
+                await _keep(js, _stream(retention, 1))
+            log.info("messages are not kept by three nodes yet", says=str(error))
+            self._link.spawn(self._again())
+
+    async def _again(self) -> None:
+        await asyncio.sleep(_AGAIN_SECONDS)
+        if self._link.is_up:  # else when it is
+            await self._set_up()
 
 
-def _stream(retention: Retention) -> api.StreamConfig:
+async def _keep(js: JetStreamContext, config: api.StreamConfig) -> None:
+    try:
+        await js.update_stream(config)
+    except NotFoundError:
+        await js.add_stream(config)
+
+
+async def _is_there(js: JetStreamContext) -> bool:
+    try:
+        await js.stream_info(STREAM)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _stream(retention: Retention, replicas: int) -> api.StreamConfig:
     return api.StreamConfig(
         name=STREAM,
         subjects=_SUBJECTS,
@@ -148,6 +181,7 @@ def _stream(retention: Retention) -> api.StreamConfig:
         max_age=retention.seconds,
         max_bytes=retention.bytes,
         no_ack=True,
+        num_replicas=replicas,
     )
 
 

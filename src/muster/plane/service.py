@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
+from muster.core import events
 from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights
 from muster.core.model import DeviceId, Event, TenantId
@@ -18,6 +19,7 @@ from muster.plane.callout import Authorise, Callout, ClaimClientId
 from muster.plane.config import CALLOUT, DEVICES, SYSTEM
 from muster.plane.forms import Forms, Resolve
 from muster.plane.keys import Keys
+from muster.plane.leftovers import Leftovers
 from muster.plane.link import Link
 from muster.plane.live import LiveSessions
 from muster.plane.meters import Meters
@@ -26,10 +28,12 @@ from muster.plane.publish import Publisher, Retention
 from muster.plane.records import Records
 from muster.plane.sessions import Sessions
 from muster.plane.sockets import Sockets
+from muster.plane.subjects import Address
 from muster.plane.tickets import Tickets
 from muster.plane.wire import Wire
 
 _LEADER_SECONDS = 0.25
+_LAST_WORDS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,7 @@ class Plane:
         self.passages = Passages(callout, seconds=remembers)
         self.sockets = Sockets(devices, callout, self.publisher)
         self.downstream = Downstream(devices)
+        self._leftovers = Leftovers(devices)
         self._callout = callout
         self._forms = Forms(records, self.meters, resolve=ports.resolve)
         if leads:
@@ -139,7 +144,21 @@ class Plane:
 
     async def deliver(self, event: Event) -> None:
         """Take an event of the outbox. Unavailable: again later."""
+        if event.topic == events.CHANNEL_DELETED:
+            names = event.payload["route"], event.payload["alias"]
+            await self._forget_channel(Address(event.key, event.tenant_id, *names))
         await self._sessions.deliver(event)
+
+    async def _forget_channel(self, address: Address) -> None:
+        """Drop what was said there; once more when the last of its devices has been cut."""
+        await self._leftovers.drop(address)
+
+        async def again() -> None:
+            await asyncio.sleep(_LAST_WORDS_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self._leftovers.drop(address)
+
+        self._callout.spawn(again())
 
     async def stop(self) -> None:
         """Close the connections to the broker; devices stay connected to it."""

@@ -13,6 +13,7 @@ from muster.core.messaging import Refusal, Rights
 from muster.core.model import DeviceId, Event, TenantId
 from muster.plane.callout import ClaimClientId, looks_made_up
 from muster.plane.cut import CUT
+from muster.plane.doors import Doors
 from muster.plane.evict import evict
 from muster.plane.link import Link
 from muster.plane.live import Live, LiveSessions
@@ -50,7 +51,7 @@ class Sessions:
         self._tickets = tickets
         self._records = records
         self._meters = meters
-        self._doors = doors
+        self._doors = Doors(doors)
         self._client_ids = client_ids
         self._rights_of = rights_of
         self._claim = claim_client_id

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from muster.core.model import Secret
-from muster.settings.values import Address, LogLevel, SecretUrl, Size
+from muster.settings.values import Address, Addresses, LogLevel, SecretUrl, Size
 
 PREFIX: Final = "MUSTER_"
 
@@ -84,7 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         about("An existing NATS cluster, nats://user:password@host:4222,…; empty: a broker of Muster's own."),
     ] = None
     nats_mqtt: Annotated[
-        Address | None, about("Where that cluster takes MQTT; the TLS port passes devices on to it.")
+        Addresses | None,
+        about("Where that cluster's nodes take MQTT, host:port,…; the TLS port passes devices on to them."),
     ] = None
     nats_binary: Annotated[
         Path | None, about("The nats-server program to run; empty: the one installed with Muster.")

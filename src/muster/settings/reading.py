@@ -13,7 +13,7 @@ from muster.core.model import Secret
 from muster.settings.model import PREFIX, Settings
 from muster.settings.problems import Problem, SettingsError, did_you_mean
 from muster.settings.tomlfile import TomlFile
-from muster.settings.values import READERS, Address, Size, read_text
+from muster.settings.values import READERS, Address, Addresses, Size, read_text
 
 UPSTREAM_PREFIXES: Final = ("MG_", "SMQ_", "MF_")
 """Upstream's names for itself over the years, in the order in which they count (spec C.1)."""
@@ -124,7 +124,7 @@ def _candidates(
 ) -> Iterator[Given]:
     """Give what was said about the field, what counts most first. Empty means unsaid, but for a port: off."""
     for given in _all(field, environ, file, options):
-        if given.text.strip() or field.type is Address:
+        if given.text.strip() or field.type in {Address, Addresses}:
             yield given
 
 

@@ -55,6 +55,15 @@ class Address:
         return Address(_WILDCARDS.get(self.host, self.host), self.port)
 
 
+class Addresses(tuple[Address, ...]):
+    """One or more addresses, separated by commas."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self))
+
+
 class SecretUrl(Secret):
     """One or more addresses of a server, separated by commas; hidden, they may hold a password."""
 
@@ -87,6 +96,11 @@ def read_address(text: str) -> Address:
     if not _HOST.fullmatch(host) or len(host) > 253:
         raise ValueError("the part before the port is neither a host name nor an IP address")
     return Address(host, int(port))
+
+
+def read_addresses(text: str) -> Addresses:
+    """Read one or more of `host:port` or `[IPv6]:port`, separated by commas."""
+    return Addresses(read_address(each.strip()) for each in text.split(","))
 
 
 def _ipv6(host: str) -> str:
@@ -187,6 +201,7 @@ def read_level(text: str) -> LogLevel:
 READERS: Mapping[Any, Callable[[str], Any]] = MappingProxyType(
     {
         Address: read_address,
+        Addresses: read_addresses,
         timedelta: read_duration,
         bool: read_bool,
         Size: read_size,
