@@ -1,6 +1,7 @@
 """Hono's adapters, joined with the core: who a device is, whether it may speak, and where its messages go."""
 
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,10 @@ class Identifier:
         certificates: Certificates,
         clock: Callable[[], Instant],
         throttle: Throttle,
+        *,
+        device_ids: re.Pattern[str] = southbound.DEVICE_ID,
     ) -> None:
+        self.device_ids = device_ids
         self._store = store
         self._passwords = passwords
         self._certificates = certificates
@@ -160,7 +164,11 @@ class Identifier:
         if isinstance(known, Unregistered):
             southbound.open_tenant(tenant, adapter)
             login, _ = await self._store.run(
-                southbound.first_contact, tenant.id, shown, source=evidence.source
+                southbound.first_contact,
+                tenant.id,
+                shown,
+                source=evidence.source,
+                device_ids=self.device_ids,
             )
             return login
         return known
@@ -293,7 +301,8 @@ class Gate:
         found = await self._store.read(_register, *args, is_authenticated=message.is_authenticated)
         if found is None:
             gateway = message.via or DeviceId("")
-            await self._store.run(southbound.announce, message.tenant_id, message.device_id, gateway)
+            ids = (message.tenant_id, message.device_id, gateway)
+            await self._store.run(southbound.announce, *ids, device_ids=self._identifier.device_ids)
             found = await self._store.read(_register, *args, is_authenticated=message.is_authenticated)
             assert found is not None
         if not self._remembers:

@@ -33,16 +33,23 @@ NOTIFICATION = "application/vnd.eclipse-hono-device-provisioning-notification"
 
 def identifier_of(parts: Parts, throttle: Throttle) -> Identifier:
     """Give what says who a device is."""
-    return Identifier(parts.store, parts.passwords, Certificates(), parts.clock, throttle)
+    device_ids = parts.configuration.settings.id_pattern("hono_device_ids")
+    return Identifier(
+        parts.store, parts.passwords, Certificates(), parts.clock, throttle, device_ids=device_ids
+    )
 
 
 def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.Dialect:
     """Give Hono's door: management, what adapters ask, and with a broker its HTTP adapter."""
+    settings = parts.configuration.settings
     options = Options(
+        tenant_id=settings.id_pattern("hono_tenant_ids"),
+        device_id=settings.id_pattern("hono_device_ids"),
+        auth_id=settings.id_pattern("hono_auth_ids"),
         certificates=Certificates(),
         hash_password=parts.passwords.hash,
-        max_bulk=parts.configuration.settings.max_bulk,
-        webhooks_private=parts.configuration.settings.webhooks_private,
+        max_bulk=settings.max_bulk,
+        webhooks_private=settings.webhooks_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
     more: Sequence[Router] = ()
@@ -50,7 +57,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
         identifier = identifier_of(parts, throttle)
         meter = Meter(parts.store, parts.clock)
         gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)
-        most = parts.configuration.settings.max_message_bytes
+        most = settings.max_message_bytes
         downstream = messages.plane.downstream
         more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
     return door.dialect(options, logins, more)
