@@ -281,11 +281,11 @@ async def _cut(station: Station, tenant: str) -> None:
         client.loop_stop()
 
 
-async def _is_let_in(port: int, client_id: str, password: str) -> bool:
-    """Connect over MQTT with a token for a password, as devices that came from Google IoT Core do."""
+async def _is_let_in(port: int, client_id: str, password: str, username: str = "unused") -> bool:
+    """Connect over MQTT; with a token for a password, as devices that came from Google IoT Core do."""
     loop, told = asyncio.get_running_loop(), asyncio.Queue[bool]()
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id)
-    client.username_pw_set("unused", password)
+    client.username_pw_set(username, password)
     client.on_connect = lambda *given: loop.call_soon_threadsafe(told.put_nowait, not given[3].is_failure)
     client.connect("127.0.0.1", port)
     client.loop_start()
@@ -329,3 +329,31 @@ def test_a_device_speaks_with_a_token_of_its_own(station: Station, tmp_path: Pat
             said = {"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
             answer = http.request(method, path, content=b"1", headers=said)
             assert (method, path, status) == (method, path, answer.status_code), answer.text
+
+
+def test_a_tenant_that_used_up_its_data_volume_is_told_so(station: Station):
+    """429 over HTTP, no CONNACK 0 over MQTT; with more room the devices are back at once."""
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    limits = {"data-volume": {"effective-since": "2026-01-01T00:00:00Z", "max-bytes": 20}}
+    limits["data-volume"]["period"] = {"mode": "days", "no-of-days": 36_500}
+    body = {"minimum-message-size": 10, "resource-limits": limits}
+    assert station.call("POST", f"/v1/tenants/{tenant}", json=body).status_code == 201
+    assert station.call("POST", f"/v1/devices/{tenant}/d").status_code == 201
+    secret = {"type": "hashed-password", "auth-id": "d", "secrets": [{"pwd-plain": "s3cret"}]}
+    assert station.call("PUT", f"/v1/credentials/{tenant}/d", json=[secret]).status_code == 204
+
+    def send() -> int:
+        with station.server.client() as http:
+            said = {"Content-Type": "text/plain"}
+            sent = http.post("/telemetry", content=b"1", auth=(f"d@{tenant}", "s3cret"), headers=said)
+        assert "Retry-After" in sent.headers or sent.status_code == 202
+        return sent.status_code
+
+    assert [202, 202, 429] == [send() for _ in range(3)]
+    deadline = time.monotonic() + 20
+    while asyncio.run(_is_let_in(station.mqtt, "d", "s3cret", f"d@{tenant}")):
+        assert time.monotonic() < deadline, "the other adapter never learned of it"
+    limits["data-volume"]["max-bytes"] = 40
+    assert station.call("PUT", f"/v1/tenants/{tenant}", json=body).status_code == 204
+    assert 202 == send()
+    assert asyncio.run(_is_let_in(station.mqtt, "d", "s3cret", f"d@{tenant}"))

@@ -4,6 +4,7 @@ from typing import Any
 
 from muster.core import certificates as c
 from muster.core import identity as i
+from muster.core import metering as g
 from muster.core import model as m
 from muster.core import webhooks as w
 
@@ -230,5 +231,6 @@ EVERY_NOUN: tuple[Any, ...] = (
         last_error="HTTP 500",
         created_at=AT,
     ),
+    g.Usage(tenant_id=T1, what=g.Kind.BYTES, since=AT, amount=7),
     w.Notice(tenant_id=T1, id="msg_1", topic="device.created", key="d1", data={"a": 1}, created_at=AT),
 )

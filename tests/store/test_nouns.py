@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from muster.core import certificates, identity, model, webhooks
+from muster.core import certificates, identity, metering, model, webhooks
 from muster.core.ports import ANYWHERE
 from muster.store.engine import AnyStore
 from muster.store.nouns import SHAPES
@@ -43,6 +43,7 @@ def test_every_noun_of_the_core_is_stored():
         identity.Denial,
         webhooks.Webhook,
         webhooks.Notice,
+        metering.Usage,
     }
     assert {*SHAPES} == nouns
     assert {type(noun) for noun in EVERY_NOUN} == nouns - {model.Event}

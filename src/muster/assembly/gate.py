@@ -1,15 +1,17 @@
 """Hono's adapters, joined with the core: who a device is, whether it may speak, and where its messages go."""
 
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Protocol
 
+from muster.assembly.metering import Meter, limits_of
 from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
-from muster.core import southbound
+from muster.core import metering, southbound
 from muster.core.errors import (
     Forbidden,
     LimitReached,
@@ -22,6 +24,7 @@ from muster.core.errors import (
     Unavailable,
 )
 from muster.core.identity import PASSWORD, RAW_KEY, Certificates, Proof, hono
+from muster.core.metering import Kind
 from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Passwords, Store, Tx
 from muster.core.southbound import Login, Unannounced, Unregistered
@@ -39,6 +42,8 @@ from muster.plane.adapter.ports import (
     MessageKind,
 )
 
+_ANYTHING = {Kind.BYTES: 1, Kind.SECONDS: 1}
+"""What must be left of a limit for a device to be let in."""
 MQTT, HTTP = "hono-mqtt", "hono-http"
 REMEMBERED_SECONDS = 5.0
 """For how long a device's registration is taken for granted between its messages; a cut ends it at once."""
@@ -51,6 +56,8 @@ class Registration:
     defaults: Mapping[str, Json]
     """The device's over the tenant's."""
     limits: Mapping[str, Json]
+    least_size: int = 0
+    """What a message counts for at least, and in steps of which."""
 
 
 class Remembered:
@@ -97,7 +104,10 @@ class Identifier:
         certificates: Certificates,
         clock: Callable[[], Instant],
         throttle: Throttle,
+        *,
+        device_ids: re.Pattern[str] = southbound.DEVICE_ID,
     ) -> None:
+        self.device_ids = device_ids
         self._store = store
         self._passwords = passwords
         self._certificates = certificates
@@ -154,7 +164,11 @@ class Identifier:
         if isinstance(known, Unregistered):
             southbound.open_tenant(tenant, adapter)
             login, _ = await self._store.run(
-                southbound.first_contact, tenant.id, shown, source=evidence.source
+                southbound.first_contact,
+                tenant.id,
+                shown,
+                source=evidence.source,
+                device_ids=self.device_ids,
             )
             return login
         return known
@@ -204,10 +218,12 @@ class Gate:
         *,
         adapter: str,
         sessions: Sessions | None = None,
+        meter: Meter,
         remembers: bool = False,
     ) -> None:
         """Prepare. Only who hears of cuts may remember registrations between messages: see forget."""
         self._remembers = remembers
+        self._meter = meter
         self._store = store
         self._identifier = identifier
         self._downstream = downstream
@@ -235,13 +251,18 @@ class Gate:
         most = hono(login.tenant.extensions).get("resource-limits", {}).get("max-connections", -1)
         if self._sessions is not None and 0 <= most <= self._sessions(login.tenant.id):
             raise LimitReached(f"the tenant's devices may have {most} connections")
+        if self._sessions is not None:
+            limits = limits_of(login.tenant)
+            for kind in Kind:
+                await self._meter.take(login.tenant.id, kind, limits, _ANYTHING[kind])
+                self._meter.give_back(login.tenant.id, kind, limits, _ANYTHING[kind])
         return login
 
     async def forward(self, message: Message) -> Failure | None:
         """Authorise and hand on. With QoS 1 the broker has it when this returns; an event is stored."""
         try:
             registration = await self._registered(message)
-            await self._send(message, registration)
+            await self._metered(message, registration)
         except MusterError as error:
             is_own = message.via is None
             terminal = is_own and isinstance(error, NotFound | Forbidden)
@@ -249,6 +270,16 @@ class Gate:
         if message.via is not None and self._remembers:
             self._note_gateway(message.tenant_id, message.device_id, message.via)
         return None
+
+    async def _metered(self, message: Message, registration: Registration) -> None:
+        size = metering.metered(len(message.payload), registration.least_size)
+        of = (message.tenant_id, Kind.BYTES, registration.limits, size)
+        await self._meter.take(*of)
+        try:
+            await self._send(message, registration)
+        except BaseException:
+            self._meter.give_back(*of)
+            raise
 
     def _note_gateway(self, tenant_id: TenantId, device_id: DeviceId, gateway: str) -> None:
         if len(self._last_via) >= Remembered.MOST:
@@ -270,7 +301,8 @@ class Gate:
         found = await self._store.read(_register, *args, is_authenticated=message.is_authenticated)
         if found is None:
             gateway = message.via or DeviceId("")
-            await self._store.run(southbound.announce, message.tenant_id, message.device_id, gateway)
+            ids = (message.tenant_id, message.device_id, gateway)
+            await self._store.run(southbound.announce, *ids, device_ids=self._identifier.device_ids)
             found = await self._store.read(_register, *args, is_authenticated=message.is_authenticated)
             assert found is not None
         if not self._remembers:
@@ -343,7 +375,8 @@ def _gateways(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Sequence[str]
 def _registration(tenant: Tenant, device: Device) -> Registration:
     of_tenant, of_device = hono(tenant.extensions), hono(device.extensions)
     defaults = {**(of_tenant.get("defaults") or {}), **(of_device.get("defaults") or {})}
-    return Registration(defaults=defaults, limits=of_tenant.get("resource-limits") or {})
+    least = of_tenant.get("minimum-message-size", 0)
+    return Registration(defaults=defaults, limits=limits_of(tenant), least_size=least)
 
 
 def headers_of(message: Message, registration: Registration, adapter: str) -> dict[str, str]:

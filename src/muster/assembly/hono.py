@@ -1,5 +1,8 @@
 """Eclipse Hono's side of a running Muster: its door, its adapters, and what it tells the world."""
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,9 +11,10 @@ from litestar import Router
 from muster.assembly.certificates import Certificates
 from muster.assembly.gate import HTTP, MQTT, Gate, Identifier
 from muster.assembly.messages import Messages
+from muster.assembly.metering import Meter
 from muster.assembly.parts import Parts
 from muster.core import events, southbound
-from muster.core.errors import Unavailable
+from muster.core.errors import MusterError, Unavailable
 from muster.core.model import DeviceId, Event, TenantId
 from muster.core.throttle import Throttle
 from muster.dialects.hono import door
@@ -22,28 +26,38 @@ from muster.plane.adapter.server import Adapter, AdapterLimits
 from muster.web import app as web
 from muster.web.tls import ServerTls
 
+METER_SECONDS = 5.0
+"""Between two looks at who is connected."""
 NOTIFICATION = "application/vnd.eclipse-hono-device-provisioning-notification"
 
 
 def identifier_of(parts: Parts, throttle: Throttle) -> Identifier:
     """Give what says who a device is."""
-    return Identifier(parts.store, parts.passwords, Certificates(), parts.clock, throttle)
+    device_ids = parts.configuration.settings.id_pattern("hono_device_ids")
+    return Identifier(
+        parts.store, parts.passwords, Certificates(), parts.clock, throttle, device_ids=device_ids
+    )
 
 
 def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.Dialect:
     """Give Hono's door: management, what adapters ask, and with a broker its HTTP adapter."""
+    settings = parts.configuration.settings
     options = Options(
+        tenant_id=settings.id_pattern("hono_tenant_ids"),
+        device_id=settings.id_pattern("hono_device_ids"),
+        auth_id=settings.id_pattern("hono_auth_ids"),
         certificates=Certificates(),
         hash_password=parts.passwords.hash,
-        max_bulk=parts.configuration.settings.max_bulk,
-        webhooks_private=parts.configuration.settings.webhooks_private,
+        max_bulk=settings.max_bulk,
+        webhooks_private=settings.webhooks_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
     more: Sequence[Router] = ()
     if messages is not None:
         identifier = identifier_of(parts, throttle)
-        gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP)
-        most = parts.configuration.settings.max_message_bytes
+        meter = Meter(parts.store, parts.clock)
+        gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)
+        most = settings.max_message_bytes
         downstream = messages.plane.downstream
         more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
     return door.dialect(options, logins, more)
@@ -60,7 +74,11 @@ class HonoAdapter:
         self._parts = parts
         self._downstream = messages.plane.downstream
         identifier = identifier_of(parts, throttle)
-        self.gate = Gate(parts.store, identifier, self._downstream, adapter=MQTT, remembers=True)
+        self._meter = Meter(parts.store, parts.clock)
+        self.gate = Gate(
+            parts.store, identifier, self._downstream, adapter=MQTT, meter=self._meter, remembers=True
+        )
+        self._metering: asyncio.Task[None] | None = None
         self.adapter = Adapter(
             ports=self.gate,
             rules=Rules(payload_size=settings.max_message_bytes),
@@ -80,9 +98,25 @@ class HonoAdapter:
             except OSError as error:
                 raise Unavailable(f"cannot listen on {place.host}:{place.port}: {error.strerror}") from None
 
+        self._metering = asyncio.get_running_loop().create_task(self._meter_connections())
+
     async def stop(self) -> None:
-        """End all connections."""
+        """End all connections; what was counted is written."""
+        if self._metering is not None:
+            self._metering.cancel()
         await self.adapter.stop()
+        with contextlib.suppress(MusterError):
+            await self._meter.write()
+
+    async def _meter_connections(self) -> None:
+        """Count for how long devices are connected: those of each look, for the time since the one before."""
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(METER_SECONDS)
+            now = time.monotonic()
+            with contextlib.suppress(MusterError):
+                await self._meter.connected(self.adapter.sessions_by_tenant(), now - before)
+            before = now
 
     async def deliver(self, event: Event) -> None:
         """Take an event of the outbox: cut who lost rights, tell who came into being. Unavailable: later."""

@@ -173,8 +173,19 @@ class Due:
     now: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class Trusts:
+    """The tenant trusts a CA whose *field* equals *value*, or fits it as Like has it; the one at *place*."""
+
+    field: str
+    value: Any
+    is_pattern: bool = False
+    place: int | None = None
+
+
 Condition = (
     At
+    | Trusts
     | Due
     | Like
     | SpeaksForOthers

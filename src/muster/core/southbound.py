@@ -35,7 +35,7 @@ from muster.core.webhooks import Topic
 AUTHORITY = "auto-provisioning-enabled"
 """What lets a gateway announce devices that nobody registered."""
 DEVICE_ID = re.compile(r"[a-zA-Z0-9\-_.:=]{1,256}")
-"""The ids a device may get (spec A.2)."""
+"""The ids a device may get, unless told otherwise (spec A.2)."""
 
 
 # --- tenants ------------------------------------------------------------------------------------------
@@ -219,7 +219,14 @@ def _check_not_denied(tx: Tx, tenant_id: TenantId, key: str) -> None:
         raise Unauthenticated("the device may not provision itself")
 
 
-def first_contact(tx: Tx, tenant_id: TenantId, shown: Shown, *, source: str = "") -> tuple[Login, bool]:
+def first_contact(
+    tx: Tx,
+    tenant_id: TenantId,
+    shown: Shown,
+    *,
+    source: str = "",
+    device_ids: re.Pattern[str] = DEVICE_ID,
+) -> tuple[Login, bool]:
     """Provision the device of a verified certificate, or give it if someone else just did (the bool: new).
 
     Unauthenticated when it may not, LimitReached beyond a limit, Malformed for an id that breaks the rule,
@@ -232,7 +239,7 @@ def first_contact(tx: Tx, tenant_id: TenantId, shown: Shown, *, source: str = ""
     if isinstance(known, Login):
         return known, False
     _keep_quota(tx, tenant, ca)
-    device = _new_device(tx, tenant, _device_id(tx, ca, shown), ca=ca)
+    device = _new_device(tx, tenant, _device_id(tx, ca, shown), device_ids, ca=ca)
     credential = Credential(
         tenant_id=tenant.id,
         type=CERTIFICATE,
@@ -276,8 +283,16 @@ def _device_id(tx: Tx, ca: TrustedCa, shown: Shown) -> str:
     return templates.fill(ca.device_id_template, shown)
 
 
-def _new_device(tx: Tx, tenant: Tenant, device_id: str, *, ca: TrustedCa | None, via: str = "") -> Device:
-    if not DEVICE_ID.fullmatch(device_id):
+def _new_device(
+    tx: Tx,
+    tenant: Tenant,
+    device_id: str,
+    device_ids: re.Pattern[str],
+    *,
+    ca: TrustedCa | None,
+    via: str = "",
+) -> Device:
+    if not device_ids.fullmatch(device_id):
         raise Malformed("the device id breaks the rule for ids")
     if tx.get(Device, tenant.id, device_id) is not None:
         raise Conflict("another device has this id")
@@ -366,7 +381,13 @@ def via_groups(device: Device) -> tuple[str, ...]:
 
 
 def announce(
-    tx: Tx, tenant_id: TenantId, device_id: str, gateway_id: str, *, source: str = ""
+    tx: Tx,
+    tenant_id: TenantId,
+    device_id: str,
+    gateway_id: str,
+    *,
+    source: str = "",
+    device_ids: re.Pattern[str] = DEVICE_ID,
 ) -> tuple[Device, bool]:
     """Provision the device a gateway announces, or give it if it is there by now (the bool: new).
 
@@ -380,7 +401,7 @@ def announce(
     registry.keep_limit_of(tx, tenant, 1)
     gateway = tx.get(Device, tenant.id, gateway_id)
     groups = (hono(gateway.extensions).get("memberOf") or []) if gateway is not None else []
-    device = _new_device(tx, tenant, device_id, ca=None, via=gateway_id)
+    device = _new_device(tx, tenant, device_id, device_ids, ca=None, via=gateway_id)
     if groups:
         kept = {**hono(device.extensions), "viaGroups": list(groups)}
         device = replace(device, extensions={"hono": kept})

@@ -7,6 +7,7 @@ from muster.core import access, events, registry, tenancy, validity, versions, w
 from muster.core.access import Caller, record
 from muster.core.errors import Conflict, Malformed
 from muster.core.identity import Denial, FirstContact, TrustedCa
+from muster.core.metering import Usage
 from muster.core.model import (
     BootstrapConfig,
     Channel,
@@ -24,6 +25,8 @@ from muster.core.model import (
 from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, Order, Page, Tx, Window
 from muster.core.versions import Expected
 from muster.core.webhooks import Notice, Topic, Webhook
+
+_OURS = (Webhook, Notice, Usage)
 
 MakeCas = Callable[[Tx, TenantId, Sequence[TrustedCa]], Sequence[TrustedCa]]
 """Gives a tenant's CAs, told those it had."""
@@ -128,7 +131,7 @@ def delete(tx: Tx, caller: Caller, tenant_id: TenantId, expected: Expected = Non
     empty(tx, tenant_id)
     for channel in tx.select(Channel, tenant_id):
         events.channel_deleted(tx, channel, standing.tenant.alias)
-    for noun in (Channel, Group, Invitation, ProvisionRecord, Role, TrustedCa, Denial, Webhook, Notice):
+    for noun in (Channel, Group, Invitation, ProvisionRecord, Role, TrustedCa, Denial, *_OURS):
         tx.remove(noun, tenant_id)
     tx.remove(Tenant, ANYWHERE, id=tenant_id)
     events.tenant_closed(tx, tenant_id)

@@ -96,6 +96,14 @@ def _passwords(settings: Settings) -> Iterator[Complaint]:
         yield "admin_password", f"it does not match password_regex, {settings.password_regex}"
 
 
+def _ids(settings: Settings) -> Iterator[Complaint]:
+    for name in ("hono_tenant_ids", "hono_device_ids", "hono_auth_ids"):
+        try:
+            settings.id_pattern(name)
+        except re.error as error:
+            yield name, f"this is no regular expression: {error}"
+
+
 def _lifetimes(settings: Settings) -> Iterator[Complaint]:
     for name in (
         "access_token_lifetime",
@@ -145,6 +153,7 @@ _RULES: Final[tuple[Callable[[Settings], Iterator[Complaint]], ...]] = (
     _database,
     _secrets,
     _passwords,
+    _ids,
     _lifetimes,
     _limits,
     _mail,

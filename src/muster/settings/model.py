@@ -192,6 +192,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Size, about("The largest content of a bootstrap configuration.", ge=256, le=64 * 1024**2)
     ] = Size(2 * 1024**2)
     max_bulk: Annotated[int, about("The most entities in one request.", ge=1, le=1_000_000)] = 100_000
+    hono_tenant_ids: Annotated[
+        str,
+        about(
+            "What a Hono tenant's id must match as a whole; besides, ids are 1 to 256 printable ASCII "
+            "characters without blanks and / + # * >."
+        ),
+    ] = r"[a-zA-Z0-9\-_.]+"
+    hono_device_ids: Annotated[
+        str, about("What a Hono device's id must match, also one that is made by a template.")
+    ] = r"[a-zA-Z0-9\-_.:=]+"
+    hono_auth_ids: Annotated[
+        str, about("What the auth-id of a Hono credential with a password must match.")
+    ] = r"[a-zA-Z0-9\-_=.]+"
     webhooks_private: Annotated[
         bool,
         about(
@@ -249,6 +262,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def password_pattern(self) -> re.Pattern[str]:
         """What a password must match as a whole (fullmatch)."""
         return re.compile(self.password_regex, re.DOTALL)
+
+    def id_pattern(self, name: str) -> re.Pattern[str]:
+        """What ids, by the setting's name, must match as a whole (fullmatch); re.error if it is none."""
+        re.compile(getattr(self, name))
+        return re.compile(rf"(?=[!-~]{{1,256}}\Z)(?![^/+#*>]*[/+#*>])(?:{getattr(self, name)})")
 
     @property
     def sqlite_file(self) -> Path | None:

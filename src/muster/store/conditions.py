@@ -122,6 +122,8 @@ def clause_of(
             return _speaks_for_others(tenant, is_gateway=is_gateway)
         case ports.Active(is_active):
             return Clause(("active", is_active), (), lambda f, _: _active(f, is_active=is_active))
+        case ports.Trusts():
+            return _trusts(condition, flavor)
         case ports.Due(now):
             return Clause("due", (now, now), lambda _, bind: _due(bind(), bind()))
         case _:
@@ -198,6 +200,21 @@ def _active(flavor: Flavor, *, is_active: bool) -> Term:
     left = select(1).select_from(existing).correlate(tables.bootstrap_configs)
     lacking = exists(left.where(~exists(both)))
     return and_(exists(left), ~lacking) if is_active else or_(~exists(left), lacking)
+
+
+def _trusts(asked: ports.Trusts, flavor: Flavor) -> Clause:
+    ca = tables.trusted_cas.c
+    given: list[Any] = [flavor.wildcard(asked.value) if asked.is_pattern else asked.value]
+    given += [] if asked.place is None else [asked.place]
+
+    def build(f: Flavor, bind: Bind) -> Term:
+        value = bind()
+        fits = f.fits(ca[asked.field], value) if asked.is_pattern else ca[asked.field] == value
+        met = and_(ca.tenant_id == tables.tenants.c.id, fits)
+        met = met if asked.place is None else and_(met, ca.place == bind())
+        return exists(select(1).select_from(tables.trusted_cas).where(met).correlate(tables.tenants))
+
+    return Clause(("trusts", asked.field, asked.is_pattern, asked.place is None), tuple(given), build)
 
 
 def _due(now: Term, again: Term) -> Term:

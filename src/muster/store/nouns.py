@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from muster.core import certificates, identity, model, webhooks
+from muster.core import certificates, identity, metering, model, webhooks
 from muster.store import tables
 from muster.store.rows import Shape, shape_of
 
@@ -38,6 +38,7 @@ SHAPES: dict[type[Any], Shape] = {
         shape_of(identity.Denial, tables.denials),
         shape_of(webhooks.Webhook, tables.webhooks),
         shape_of(webhooks.Notice, tables.notices),
+        shape_of(metering.Usage, tables.usages),
     )
 }
 RANK = {noun: rank for rank, noun in enumerate(SHAPES)}

@@ -1,125 +1,42 @@
 """The schema, once, for SQLite and PostgreSQL. A noun's columns are its fields, written as rows.py says."""
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "uq": "%(table_name)s_%(column_0_N_name)s",
-        "pk": "%(table_name)s_pk",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
-    }
-)
-JSON = Text().with_variant(JSONB(), "postgresql")
-SERIAL = BigInteger().with_variant(Integer(), "sqlite")
-"""A number the database counts up; SQLite does so only for INTEGER."""
+from muster.store import columns as c
+from muster.store.columns import metadata
 
-
-def _text(name: str, **options: Any) -> Column[Any]:
-    return Column(name, Text(), nullable=options.pop("nullable", False), **options)
-
-
-def _key(name: str) -> Column[Any]:
-    return Column(name, Text(), primary_key=True)
-
-
-def _folded(name: str) -> Column[Any]:
-    """Give a text column whose equality does not see the case of ASCII letters; index it as lower(name)."""
-    return _text(name, info={"folded": True})
-
-
-def _instant(name: str) -> Column[Any]:
-    return Column(name, BigInteger(), nullable=False)
-
-
-def _number(name: str) -> Column[Any]:
-    return Column(name, BigInteger(), nullable=False)
-
-
-def _truth(name: str) -> Column[Any]:
-    return Column(name, Boolean(), nullable=False)
-
-
-def _json(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, JSON, nullable=nullable)
-
-
-def _digest(name: str) -> Column[Any]:
-    return Column(name, LargeBinary(), nullable=False)
-
-
-def _sealed(name: str, *, nullable: bool = False, is_found: bool = False) -> Column[Any]:
-    """Give the column of a Secret that is shown again; without a digest it cannot be looked for."""
-    return Column(f"{name}_sealed", LargeBinary(), nullable=nullable, info={"is_found": is_found})
-
-
-def _secret(name: str, *, nullable: bool = False) -> tuple[Column[Any], Column[Any]]:
-    """Give the two columns of a Secret: the keyed hash it is found by, and the value, sealed."""
-    digest: Column[Any] = Column(f"{name}_digest", LargeBinary(), nullable=nullable)
-    return digest, _sealed(name, nullable=nullable, is_found=True)
-
-
-def _where(column: str) -> dict[str, Any]:
-    """Limit an index to the rows that have the column."""
-    condition = Column(column).is_not(None)
-    return {"sqlite_where": condition, "postgresql_where": condition}
-
-
-def _contains_index(table: str) -> Index:
-    """Let PostgreSQL answer `metadata @> …` from an index; SQLite has none (see migrations/env.py)."""
-    return Index(
-        f"{table}_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}
-    ).ddl_if(dialect="postgresql")
-
-
-def _list_index(table: str) -> Index:
-    """Serve the default order of lists, of all rows and of those with one status."""
-    return Index(f"{table}_list", "tenant_id", "status", "updated_at", "created_at", "id")
-
-
-def _history() -> tuple[Column[Any], ...]:
-    return _text("created_by"), _instant("created_at"), _instant("updated_at"), _text("updated_by")
-
-
-def _describe() -> tuple[Column[Any], ...]:
-    return _text("status"), _json("tags"), _json("metadata")
-
+__all__ = ["metadata"]
 
 users = Table(
     "users",
     metadata,
-    _key("id"),
-    _text("username"),
-    _folded("email"),
-    _text("password"),
-    _text("first_name"),
-    _text("last_name"),
-    _truth("is_admin"),
-    *_describe(),
-    _text("picture"),
-    _text("personal_tenant"),
-    _number("epoch"),
-    _instant("created_at"),
-    _instant("updated_at"),
-    _text("updated_by"),
+    c.key("id"),
+    c.text("username"),
+    c.folded("email"),
+    c.text("password"),
+    c.text("first_name"),
+    c.text("last_name"),
+    c.truth("is_admin"),
+    *c.describe(),
+    c.text("picture"),
+    c.text("personal_tenant"),
+    c.number("epoch"),
+    c.instant("created_at"),
+    c.instant("updated_at"),
+    c.text("updated_by"),
     UniqueConstraint("username"),
 )
 Index("users_email", func.lower(users.c.email), unique=True)
@@ -127,80 +44,80 @@ Index("users_email", func.lower(users.c.email), unique=True)
 tenants = Table(
     "tenants",
     metadata,
-    _key("id"),
-    _text("name"),
-    _text("alias", nullable=True),
-    *_describe(),
-    _truth("is_personal"),
-    _number("max_devices"),
-    _json("extensions"),
-    _number("revision"),
-    *_history(),
-    Index("tenants_alias", "alias", unique=True, **_where("alias")),
+    c.key("id"),
+    c.text("name"),
+    c.text("alias", nullable=True),
+    *c.describe(),
+    c.truth("is_personal"),
+    c.number("max_devices"),
+    c.json("extensions"),
+    c.number("revision"),
+    *c.history(),
+    Index("tenants_alias", "alias", unique=True, **c.where("alias")),
 )
 
 groups = Table(
     "groups",
     metadata,
-    _key("id"),
-    _text("tenant_id"),
-    _text("parent_id", nullable=True),
-    _text("name"),
-    _text("description"),
-    *_describe(),
-    *_history(),
-    _list_index("groups"),
-    _contains_index("groups"),
-    Index("groups_parent_id", "parent_id", **_where("parent_id")),
+    c.key("id"),
+    c.text("tenant_id"),
+    c.text("parent_id", nullable=True),
+    c.text("name"),
+    c.text("description"),
+    *c.describe(),
+    *c.history(),
+    c.list_index("groups"),
+    c.contains_index("groups"),
+    Index("groups_parent_id", "parent_id", **c.where("parent_id")),
 )
 
 # A device's id is unique in its tenant only: Hono's users choose it.
 devices = Table(
     "devices",
     metadata,
-    _key("id"),
-    _key("tenant_id"),
-    _text("name"),
-    _text("identity"),
-    *_secret("secret", nullable=True),
-    *_describe(),
-    _text("group_id", nullable=True),
-    _text("mapping_id", nullable=True),
-    _json("via"),
-    _json("extensions"),
-    _number("revision"),
-    *_history(),
-    _list_index("devices"),
-    _contains_index("devices"),
+    c.key("id"),
+    c.key("tenant_id"),
+    c.text("name"),
+    c.text("identity"),
+    *c.secret("secret", nullable=True),
+    *c.describe(),
+    c.text("group_id", nullable=True),
+    c.text("mapping_id", nullable=True),
+    c.json("via"),
+    c.json("extensions"),
+    c.number("revision"),
+    *c.history(),
+    c.list_index("devices"),
+    c.contains_index("devices"),
     # The secret comes first: a device may show it without naming its tenant.
-    Index("devices_secret", "secret_digest", "tenant_id", unique=True, **_where("secret_digest")),
-    Index("devices_group_id", "group_id", **_where("group_id")),
+    Index("devices_secret", "secret_digest", "tenant_id", unique=True, **c.where("secret_digest")),
+    Index("devices_group_id", "group_id", **c.where("group_id")),
     Index("devices_by_id", "tenant_id", "id"),
 )
 
 channels = Table(
     "channels",
     metadata,
-    _key("id"),
-    _text("tenant_id"),
-    _text("name"),
-    _text("route", nullable=True),
-    *_describe(),
-    _text("group_id", nullable=True),
-    _text("mapping_id", nullable=True),
-    *_history(),
-    _list_index("channels"),
-    _contains_index("channels"),
-    Index("channels_route", "tenant_id", "route", unique=True, **_where("route")),
-    Index("channels_group_id", "group_id", **_where("group_id")),
+    c.key("id"),
+    c.text("tenant_id"),
+    c.text("name"),
+    c.text("route", nullable=True),
+    *c.describe(),
+    c.text("group_id", nullable=True),
+    c.text("mapping_id", nullable=True),
+    *c.history(),
+    c.list_index("channels"),
+    c.contains_index("channels"),
+    Index("channels_route", "tenant_id", "route", unique=True, **c.where("route")),
+    Index("channels_group_id", "group_id", **c.where("group_id")),
 )
 
 connections = Table(
     "connections",
     metadata,
-    _key("channel_id"),
-    _key("device_id"),
-    _key("tenant_id"),
+    c.key("channel_id"),
+    c.key("device_id"),
+    c.key("tenant_id"),
     Column("flow", SmallInteger(), nullable=False),
     ForeignKeyConstraint(["channel_id"], ["channels.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["device_id", "tenant_id"], ["devices.id", "devices.tenant_id"], ondelete="CASCADE"),
@@ -211,14 +128,14 @@ connections = Table(
 roles = Table(
     "roles",
     metadata,
-    _key("id"),
-    _text("tenant_id"),
-    _text("entity_kind"),
-    _text("entity_id"),
-    _text("name"),
-    _json("actions"),
-    _truth("is_builtin"),
-    *_history(),
+    c.key("id"),
+    c.text("tenant_id"),
+    c.text("entity_kind"),
+    c.text("entity_id"),
+    c.text("name"),
+    c.json("actions"),
+    c.truth("is_builtin"),
+    *c.history(),
     UniqueConstraint("tenant_id", "entity_id", "entity_kind", "name", name="roles_name"),
 )
 
@@ -226,8 +143,8 @@ members = Table(
     "members",
     metadata,
     Column("role_id", Text(), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
-    _key("user_id"),
-    _text("tenant_id"),
+    c.key("user_id"),
+    c.text("tenant_id"),
     Index("members_user_id", "user_id"),
     sqlite_with_rowid=False,
 )
@@ -235,33 +152,33 @@ members = Table(
 invitations = Table(
     "invitations",
     metadata,
-    _key("tenant_id"),
-    _key("user_id"),
-    _text("role_id"),
-    _text("invited_by"),
-    _instant("created_at"),
-    _instant("updated_at"),
-    _instant("accepted_at"),
-    _instant("rejected_at"),
+    c.key("tenant_id"),
+    c.key("user_id"),
+    c.text("role_id"),
+    c.text("invited_by"),
+    c.instant("created_at"),
+    c.instant("updated_at"),
+    c.instant("accepted_at"),
+    c.instant("rejected_at"),
     Index("invitations_user_id", "user_id"),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
-    _key("id"),
-    _text("user_id"),
+    c.key("id"),
+    c.text("user_id"),
     Column("digest", LargeBinary(), nullable=False, unique=True),
-    _text("name"),
-    _text("description"),
-    _truth("is_personal"),
-    _json("scope", nullable=True),
-    _number("kind"),
-    _instant("issued_at"),
-    _instant("expires_at"),
-    _instant("updated_at"),
-    _instant("last_used_at"),
-    _instant("revoked_at"),
+    c.text("name"),
+    c.text("description"),
+    c.truth("is_personal"),
+    c.json("scope", nullable=True),
+    c.number("kind"),
+    c.instant("issued_at"),
+    c.instant("expires_at"),
+    c.instant("updated_at"),
+    c.instant("last_used_at"),
+    c.instant("revoked_at"),
     Index("api_keys_user_id", "user_id"),
 )
 
@@ -269,19 +186,19 @@ api_keys = Table(
 bootstrap_configs = Table(
     "bootstrap_configs",
     metadata,
-    _key("tenant_id"),
-    _key("device_id"),
-    _text("external_id"),
-    *_secret("external_key"),
-    _text("name"),
-    _text("content"),
-    _json("channels"),
-    _text("client_cert"),
-    _sealed("client_key", nullable=True),
-    _text("ca_cert"),
-    _text("created_by"),
-    _instant("created_at"),
-    _instant("updated_at"),
+    c.key("tenant_id"),
+    c.key("device_id"),
+    c.text("external_id"),
+    *c.secret("external_key"),
+    c.text("name"),
+    c.text("content"),
+    c.json("channels"),
+    c.text("client_cert"),
+    c.sealed("client_key", nullable=True),
+    c.text("ca_cert"),
+    c.text("created_by"),
+    c.instant("created_at"),
+    c.instant("updated_at"),
     ForeignKeyConstraint(["device_id", "tenant_id"], ["devices.id", "devices.tenant_id"]),
     UniqueConstraint("tenant_id", "external_id", name="bootstrap_configs_external_id"),
     UniqueConstraint("external_id", "external_key_digest", name="bootstrap_configs_external_key"),
@@ -290,28 +207,28 @@ bootstrap_configs = Table(
 provision_records = Table(
     "provision_records",
     metadata,
-    _key("tenant_id"),
-    _key("external_id"),
-    _digest("request_digest"),
-    _json("device_ids"),
-    _json("channel_ids"),
-    _sealed("answer", nullable=True),
-    _text("created_by"),
-    _instant("created_at"),
+    c.key("tenant_id"),
+    c.key("external_id"),
+    c.digest("request_digest"),
+    c.json("device_ids"),
+    c.json("channel_ids"),
+    c.sealed("answer", nullable=True),
+    c.text("created_by"),
+    c.instant("created_at"),
 )
 
 # Clustered by time within the tenant, which is how it is read.
 journal = Table(
     "journal",
     metadata,
-    _key("tenant_id"),
+    c.key("tenant_id"),
     Column("at", BigInteger(), primary_key=True),
-    _key("id"),
-    _text("actor"),
-    _text("operation"),
-    _text("entity_kind"),
-    _text("entity_id"),
-    _json("details", nullable=True),
+    c.key("id"),
+    c.text("actor"),
+    c.text("operation"),
+    c.text("entity_kind"),
+    c.text("entity_id"),
+    c.json("details", nullable=True),
     Index("journal_entity", "tenant_id", "entity_id", "at", "id"),
     sqlite_with_rowid=False,
 )
@@ -319,24 +236,24 @@ journal = Table(
 stored_replies = Table(
     "stored_replies",
     metadata,
-    _key("id"),
-    _digest("body_digest"),
-    _number("status"),
-    _json("headers"),
-    _sealed("body"),
-    _instant("created_at"),
+    c.key("id"),
+    c.digest("body_digest"),
+    c.number("status"),
+    c.json("headers"),
+    c.sealed("body"),
+    c.instant("created_at"),
     Index("stored_replies_created_at", "created_at"),
 )
 
 events = Table(
     "events",
     metadata,
-    _text("topic"),
-    _text("tenant_id"),
-    _text("key"),
-    _json("payload", nullable=True),
-    _instant("created_at"),
-    Column("id", SERIAL, primary_key=True, autoincrement=True),
+    c.text("topic"),
+    c.text("tenant_id"),
+    c.text("key"),
+    c.json("payload", nullable=True),
+    c.instant("created_at"),
+    Column("id", c.SERIAL, primary_key=True, autoincrement=True),
     Column("attempts", Integer(), nullable=False, server_default="0"),
     Column("next_at", BigInteger(), nullable=False, server_default="0"),
     Index(
@@ -353,22 +270,22 @@ events = Table(
 presences = Table(
     "presences",
     metadata,
-    _key("tenant_id"),
-    _key("device_id"),
-    _instant("connected_at"),
-    _instant("disconnected_at"),
-    _text("protocol"),
-    _text("source"),
+    c.key("tenant_id"),
+    c.key("device_id"),
+    c.instant("connected_at"),
+    c.instant("disconnected_at"),
+    c.text("protocol"),
+    c.text("source"),
     ForeignKeyConstraint(["device_id", "tenant_id"], ["devices.id", "devices.tenant_id"], ondelete="CASCADE"),
 )
 
 client_id_claims = Table(
     "client_id_claims",
     metadata,
-    _key("id"),
-    _text("tenant_id"),
-    _text("device_id"),
-    _instant("created_at"),
+    c.key("id"),
+    c.text("tenant_id"),
+    c.text("device_id"),
+    c.instant("created_at"),
     # No foreign key: the id stays claimed until the broker has dropped the sessions of a deleted device.
     Index("client_id_claims_device", "device_id", "tenant_id"),
 )
@@ -377,22 +294,22 @@ client_id_claims = Table(
 certificates = Table(
     "certificates",
     metadata,
-    _key("id"),
-    _text("tenant_id"),
-    _text("device_id"),
-    _text("certificate"),
-    _text("chain"),
-    _sealed("key", nullable=True),
-    _digest("key_digest"),
-    _digest("fingerprint"),
-    _text("issuer_id"),
-    _instant("not_before"),
-    _instant("not_after"),
-    _text("created_by"),
-    _instant("created_at"),
-    _instant("revoked_at"),
-    _number("reason"),
-    _instant("warned_at"),
+    c.key("id"),
+    c.text("tenant_id"),
+    c.text("device_id"),
+    c.text("certificate"),
+    c.text("chain"),
+    c.sealed("key", nullable=True),
+    c.digest("key_digest"),
+    c.digest("fingerprint"),
+    c.text("issuer_id"),
+    c.instant("not_before"),
+    c.instant("not_after"),
+    c.text("created_by"),
+    c.instant("created_at"),
+    c.instant("revoked_at"),
+    c.number("reason"),
+    c.instant("warned_at"),
     Index("certificates_device", "device_id", "tenant_id", "created_at"),
     Index("certificates_tenant", "tenant_id", "not_after"),
     Index("certificates_key", "key_digest"),
@@ -402,11 +319,11 @@ certificates = Table(
 revocations = Table(
     "revocations",
     metadata,
-    _key("id"),
-    _text("issuer_id"),
-    _instant("revoked_at"),
-    _number("reason"),
-    _instant("not_after"),
+    c.key("id"),
+    c.text("issuer_id"),
+    c.instant("revoked_at"),
+    c.number("reason"),
+    c.instant("not_after"),
     Index("revocations_issuer", "issuer_id", "revoked_at"),
     Index("revocations_serial", "issuer_id", "id"),
 )
@@ -414,23 +331,23 @@ revocations = Table(
 authorities = Table(
     "authorities",
     metadata,
-    _key("id"),
-    _text("role"),
-    _text("certificate"),
-    _sealed("material"),
-    _instant("not_after"),
-    _instant("created_at"),
-    _instant("retired_at"),
+    c.key("id"),
+    c.text("role"),
+    c.text("certificate"),
+    c.sealed("material"),
+    c.instant("not_after"),
+    c.instant("created_at"),
+    c.instant("retired_at"),
 )
 
 signing_intents = Table(
     "signing_intents",
     metadata,
-    _key("id"),
-    _text("tenant_id"),
-    _text("device_id"),
-    _digest("key_digest"),
-    _instant("created_at"),
+    c.key("id"),
+    c.text("tenant_id"),
+    c.text("device_id"),
+    c.digest("key_digest"),
+    c.instant("created_at"),
 )
 
 # --- how devices prove who they are where they name themselves ---------------------------------------------
@@ -446,17 +363,17 @@ def _of_device() -> ForeignKeyConstraint:
 credentials = Table(
     "credentials",
     metadata,
-    _key("tenant_id"),
-    _key("type"),
-    _key("auth_key"),
-    _text("auth_id"),
-    _text("device_id"),
-    _truth("is_enabled"),
-    _json("extensions"),
-    _text("comment"),
-    _sealed("secrets"),
-    _number("place"),
-    _instant("created_at"),
+    c.key("tenant_id"),
+    c.key("type"),
+    c.key("auth_key"),
+    c.text("auth_id"),
+    c.text("device_id"),
+    c.truth("is_enabled"),
+    c.json("extensions"),
+    c.text("comment"),
+    c.sealed("secrets"),
+    c.number("place"),
+    c.instant("created_at"),
     _of_device(),
     Index("credentials_device", "device_id", "tenant_id"),
 )
@@ -464,9 +381,9 @@ credentials = Table(
 credential_sets = Table(
     "credential_sets",
     metadata,
-    _key("tenant_id"),
-    _key("device_id"),
-    _number("revision"),
+    c.key("tenant_id"),
+    c.key("device_id"),
+    c.number("revision"),
     _of_device(),
     Index("credential_sets_device", "device_id", "tenant_id"),
 )
@@ -474,28 +391,28 @@ credential_sets = Table(
 trusted_cas = Table(
     "trusted_cas",
     metadata,
-    _key("tenant_id"),
-    _key("id"),
-    _text("subject_dn"),
-    _text("subject_key"),
-    _digest("subject_der"),
-    _digest("spki_der"),
-    _text("algorithm"),
-    _instant("not_before"),
-    _instant("not_after"),
-    _truth("is_provisioning"),
-    _truth("makes_gateways"),
-    _text("device_id_template"),
-    _text("auth_id_template"),
-    _truth("needs_approval"),
-    _number("max_devices"),
-    _instant("opens_at"),
-    _instant("closes_at"),
-    _text("reissue"),
-    _text("anchor_group", nullable=True),
-    _json("extensions"),
-    _number("place"),
-    _instant("created_at"),
+    c.key("tenant_id"),
+    c.key("id"),
+    c.text("subject_dn"),
+    c.text("subject_key"),
+    c.digest("subject_der"),
+    c.digest("spki_der"),
+    c.text("algorithm"),
+    c.instant("not_before"),
+    c.instant("not_after"),
+    c.truth("is_provisioning"),
+    c.truth("makes_gateways"),
+    c.text("device_id_template"),
+    c.text("auth_id_template"),
+    c.truth("needs_approval"),
+    c.number("max_devices"),
+    c.instant("opens_at"),
+    c.instant("closes_at"),
+    c.text("reissue"),
+    c.text("anchor_group", nullable=True),
+    c.json("extensions"),
+    c.number("place"),
+    c.instant("created_at"),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
     Index("trusted_cas_subject_key", "subject_key"),
 )
@@ -503,20 +420,20 @@ trusted_cas = Table(
 first_contacts = Table(
     "first_contacts",
     metadata,
-    _key("tenant_id"),
-    _key("device_id"),
-    _text("ca_id"),
-    _text("ca_key"),
-    _text("gateway_id"),
-    _text("auth_id"),
-    _text("auth_key"),
-    _text("serial"),
-    _text("fingerprint"),
-    _instant("not_before"),
-    _instant("not_after"),
-    _text("source"),
-    _truth("is_announced"),
-    _instant("created_at"),
+    c.key("tenant_id"),
+    c.key("device_id"),
+    c.text("ca_id"),
+    c.text("ca_key"),
+    c.text("gateway_id"),
+    c.text("auth_id"),
+    c.text("auth_key"),
+    c.text("serial"),
+    c.text("fingerprint"),
+    c.instant("not_before"),
+    c.instant("not_after"),
+    c.text("source"),
+    c.truth("is_announced"),
+    c.instant("created_at"),
     _of_device(),
     Index("first_contacts_device", "device_id", "tenant_id"),
     Index("first_contacts_ca", "tenant_id", "ca_id"),
@@ -525,12 +442,12 @@ first_contacts = Table(
 denials = Table(
     "denials",
     metadata,
-    _key("tenant_id"),
-    _key("key"),
-    _text("name"),
-    _text("comment"),
-    _text("created_by"),
-    _instant("created_at"),
+    c.key("tenant_id"),
+    c.key("key"),
+    c.text("name"),
+    c.text("comment"),
+    c.text("created_by"),
+    c.instant("created_at"),
 )
 
 # --- what tenants want to be told --------------------------------------------------------------------
@@ -538,39 +455,48 @@ denials = Table(
 webhooks = Table(
     "webhooks",
     metadata,
-    _key("tenant_id"),
-    _text("url"),
-    _json("topics"),
-    _sealed("secret"),
-    _sealed("former_secret", nullable=True),
-    _instant("former_until"),
-    _truth("is_enabled"),
-    _number("failures"),
-    _instant("failing_since"),
-    _instant("next_at"),
-    _instant("delivered_at"),
-    _text("last_error"),
-    _number("lost"),
-    _number("revision"),
-    _text("created_by"),
-    _instant("created_at"),
-    _instant("updated_at"),
+    c.key("tenant_id"),
+    c.text("url"),
+    c.json("topics"),
+    c.sealed("secret"),
+    c.sealed("former_secret", nullable=True),
+    c.instant("former_until"),
+    c.truth("is_enabled"),
+    c.number("failures"),
+    c.instant("failing_since"),
+    c.instant("next_at"),
+    c.instant("delivered_at"),
+    c.text("last_error"),
+    c.number("lost"),
+    c.number("revision"),
+    c.text("created_by"),
+    c.instant("created_at"),
+    c.instant("updated_at"),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
 )
 
 notices = Table(
     "notices",
     metadata,
-    _key("tenant_id"),
-    _key("id"),
-    _text("topic"),
-    _text("key"),
-    _json("data", nullable=True),
-    _number("attempts"),
-    _instant("next_at"),
-    _instant("created_at"),
+    c.key("tenant_id"),
+    c.key("id"),
+    c.text("topic"),
+    c.text("key"),
+    c.json("data", nullable=True),
+    c.number("attempts"),
+    c.instant("next_at"),
+    c.instant("created_at"),
     Index("notices_order", "tenant_id", "created_at", "id"),
     Index("notices_due", "tenant_id", "next_at"),
+)
+
+usages = Table(
+    "usages",
+    metadata,
+    c.key("tenant_id"),
+    c.key("what"),
+    Column("since", BigInteger(), primary_key=True),
+    c.number("amount"),
 )
 
 # How many rows there are, so that nothing counts them. PostgreSQL appends deltas and folds them later:
@@ -578,19 +504,19 @@ notices = Table(
 tallies = Table(
     "tallies",
     metadata,
-    _key("kind"),
-    _key("tenant_id"),
-    _key("status"),
-    _number("n"),
+    c.key("kind"),
+    c.key("tenant_id"),
+    c.key("status"),
+    c.number("n"),
     sqlite_with_rowid=False,
 )
 tally_deltas = Table(
     "tally_deltas",
     metadata,
-    Column("id", SERIAL, primary_key=True, autoincrement=True),
-    _text("kind"),
-    _text("tenant_id"),
-    _text("status"),
-    _number("n"),
+    Column("id", c.SERIAL, primary_key=True, autoincrement=True),
+    c.text("kind"),
+    c.text("tenant_id"),
+    c.text("status"),
+    c.number("n"),
     Index("tally_deltas_tenant", "kind", "tenant_id"),
 )

@@ -1,12 +1,16 @@
 """Devices through the Hono door: spec A.1, A.2, A.5, A.6."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
-from muster.core import registry
+from muster.core import registry, southbound
 from muster.core.access import Caller
-from muster.core.model import TenantId
+from muster.core.errors import Malformed
+from muster.core.model import Device, DeviceId, Instant, TenantId
+from muster.core.ports import Tx
 from tests.dialects.hono.desk import Door
 
 pytestmark = pytest.mark.anyio
@@ -273,3 +277,26 @@ async def test_tenants_are_searched(door_on_each: Door):
     assert ["s-one"] == ids(await door("GET", search, params=[f("/alias", "alias-*")]))
     assert ["s-two"] == ids(await door("GET", search, params=[f("/adapters/0/type", "hono-http")]))
     assert 404 == ids(await door("GET", search, params=[f("/ext/plan", "lead")]))
+
+
+async def test_an_operator_decides_what_ids_look_like(door: Door):
+    """By patterns; the door goes by them, and so does a device that comes by itself."""
+    tenant = await door.tenant()
+    place = f"/v1/devices/{tenant}/EUI-0102"
+    door.options = replace(door.options, device_id=re.compile("[0-9]+"))
+    door.rebuild()
+    assert 400 == (await door("POST", place)).status_code
+    asked = {"device-id": "EUI-0102"}
+    assert 400 == (await door("POST", f"/v1/southbound/registration/{tenant}", json=asked)).status_code
+    with pytest.raises(Malformed):
+        await door.store.run(_announce, TenantId(tenant), door.options.device_id)
+
+
+def _announce(tx: Tx, tenant: TenantId, device_ids: re.Pattern[str]) -> None:
+    tx.add(gateway(tenant, tx.now))
+    southbound.announce(tx, tenant, "EUI-0102", "gw", device_ids=device_ids)
+
+
+def gateway(tenant: TenantId, now: Instant) -> Device:
+    kept = {"hono": {"authorities": [southbound.AUTHORITY]}}
+    return Device(id=DeviceId("gw"), tenant_id=tenant, extensions=kept, created_at=now)

@@ -1,6 +1,8 @@
 """Tenants through the Hono door: spec A.1 to A.4."""
 
+import json
 import re
+from typing import Any
 
 import pytest
 
@@ -320,3 +322,35 @@ async def test_a_key_without_certificate_is_enough(door: Door):
     assert 400 == (await door("POST", "/v1/tenants", json=body)).status_code
     body["trusted-ca"][0] |= {"algorithm": "EC", "subject-dn": "no name at all"}
     assert 400 == (await door("POST", "/v1/tenants", json=body)).status_code
+
+
+async def test_tenants_are_found_by_the_cas_they_trust(door_on_each: Door):
+    """Any of a tenant's CAs, or the one at a place; names are compared as names, other texts as texts."""
+    door = door_on_each
+    first, second, other = (Foreign(f"Plant {number}") for number in range(3))
+    open_ = {"auto-provisioning-enabled": True}
+    await door.tenant("one", **{"trusted-ca": [member(first, id="a"), member(second, **open_)]})
+    await door.tenant("two", **{"trusted-ca": [member(other, id="b")]})
+    await door.tenant("three")
+
+    async def found(field: str, value: Any) -> list[str]:
+        asked = json.dumps({"field": field, "value": value})
+        answer = await door("GET", "/v1/tenants", params={"filterJson": asked})
+        assert answer.status_code in (200, 404), answer.text
+        return [each["id"] for each in answer.json().get("result", [])]
+
+    assert ["one"] == await found("/trusted-ca/subject-dn", "CN=Plant 0")
+    assert ["one"] == await found("/trusted-ca/subject-dn", "cn=plant  1")
+    assert ["one", "two"] == await found("/trusted-ca/subject-dn", "CN=Plant ?")
+    assert ["one"] == await found("/trusted-ca/1/subject-dn", "CN=Plant 1")
+    assert [] == await found("/trusted-ca/0/subject-dn", "CN=Plant 1")
+    assert ["two"] == await found("/trusted-ca/id", "b")
+    assert ["one"] == await found("/trusted-ca/auto-provisioning-enabled", True)
+    assert ["one", "two"] == await found("/trusted-ca/auto-provisioning-enabled", False)
+    assert [] == await found("/trusted-ca/auto-provisioning-enabled", "true")
+    assert [] == await found("/trusted-ca/id", 7)
+    for field, value in (("/trusted-ca", "x"), ("/trusted-ca/cert", "x"), ("/trusted-ca/subject-dn", "=,")):
+        asked = json.dumps({"field": field, "value": value})
+        assert 400 == (await door("GET", "/v1/tenants", params={"filterJson": asked})).status_code
+    sort = json.dumps({"field": "/trusted-ca/0/subject-dn"})
+    assert 400 == (await door("GET", "/v1/tenants", params={"sortJson": sort})).status_code

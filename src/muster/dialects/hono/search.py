@@ -6,8 +6,9 @@ from typing import Any, Literal
 import msgspec
 
 from muster.core.errors import Malformed
+from muster.core.identity import Certificates
 from muster.core.model import Json, Status
-from muster.core.ports import At, Condition, Is, Like, Not, OneOf, Order, SpeaksForOthers, Window
+from muster.core.ports import At, Condition, Is, Like, Not, OneOf, Order, SpeaksForOthers, Trusts, Window
 from muster.web.body import check
 from muster.web.desk import AnyRequest
 from muster.web.request import incoming
@@ -94,25 +95,58 @@ def tenant_place(path: tuple[str, ...]) -> Place:
     if path in _TENANT:
         return _TENANT[path], ()
     if path[0] == "trusted-ca":
-        raise Malformed("tenants cannot be searched by their trusted CAs")
+        raise Malformed("tenants cannot be sorted by their trusted CAs")
     return "extensions", ("hono", *path)
 
 
-def conditions(request: AnyRequest, place: Callable[[tuple[str, ...]], Place]) -> list[Condition]:
-    """Read the filters, all of which must hold."""
-    return [_condition(each, place) for each in _documents(request, "filterJson", Filter)]
+def conditions(
+    request: AnyRequest, place: Callable[[tuple[str, ...]], Place], certificates: Certificates | None = None
+) -> list[Condition]:
+    """Read the filters, all of which must hold; for tenants, whose CAs are searched, with *certificates*."""
+    asked = _documents(request, "filterJson", Filter)
+    return [_condition(each, place, certificates) for each in asked]
 
 
-def _condition(asked: Filter, place: Callable[[tuple[str, ...]], Place]) -> Condition:
+def _condition(
+    asked: Filter, place: Callable[[tuple[str, ...]], Place], certificates: Certificates | None
+) -> Condition:
     path, value = pointer(asked.field), asked.value
     if path == ("enabled",):
         return _enabled(value)
+    if path[0] == "trusted-ca" and certificates is not None:
+        return _trusts(path[1:], value, certificates)
     field, inside = place(path)
     if isinstance(value, str) and ("*" in value or "?" in value):
         if not inside and field not in _TEXTS:
             raise Malformed("only texts are compared with * and ?")
         return Like(field, inside, value)
     return At(field, inside, value) if inside else _plain(field, value)
+
+
+_CA_TEXTS = {"id": "id", "subject-dn": "subject_dn", "algorithm": "algorithm"}
+_CA_FLAGS = {
+    "auto-provisioning-enabled": "is_provisioning",
+    "auto-provision-as-gateway": "makes_gateways",
+}
+
+
+def _trusts(path: tuple[str, ...], value: Json, certificates: Certificates) -> Condition:
+    """Read a filter by any trusted CA, or with a number before the member by the one at that place."""
+    place = None
+    if len(path) == 2 and path[0].isascii() and path[0].isdigit() and len(path[0]) < 5:
+        place, path = int(path[0]), path[1:]
+    member = path[0] if len(path) == 1 else ""
+    if member not in _CA_TEXTS | _CA_FLAGS:
+        raise Malformed(f"trusted CAs are searched by {', '.join(_CA_TEXTS | _CA_FLAGS)}")
+    if member in _CA_FLAGS:
+        return Trusts(_CA_FLAGS[member], value, place=place) if isinstance(value, bool) else OneOf("id", [])
+    if not isinstance(value, str):
+        return OneOf("id", [])
+    if "*" in value or "?" in value:
+        return Trusts(_CA_TEXTS[member], value, is_pattern=True, place=place)
+    if member == "subject-dn":
+        return Trusts("subject_key", certificates.name(value).key, place=place)
+    return Trusts(_CA_TEXTS[member], value, place=place)
 
 
 def _enabled(value: Json) -> Condition:

@@ -89,7 +89,8 @@ async def assert_registration(
         known = _allowed(tx, caller, southbound.find_tenant, tenant)
         device = southbound.assert_device(tx, known, data.device_id, data.gateway_id)
         if isinstance(device, Unannounced):
-            device, _ = southbound.announce(tx, known.id, data.device_id, data.gateway_id or "")
+            ids = (data.device_id, data.gateway_id or "")
+            device, _ = southbound.announce(tx, known.id, *ids, device_ids=options.device_id)
         return answered(_assertion(tx, device), max_age=_ASSERTION_AGE)
 
     return await desk.run(request, asserted, reply=lambda reply: reply)
@@ -163,7 +164,7 @@ def _by_chain(
         _check_auth_id(tx, tenant.id, shown, auth_id, options)
         known = southbound.certificate_login(tx, tenant.id, shown)
         if isinstance(known, Unregistered):
-            return southbound.first_contact(tx, tenant.id, shown)
+            return southbound.first_contact(tx, tenant.id, shown, device_ids=options.device_id)
     except Unauthenticated as error:
         raise NotFound(error.message) from None
     return known, False

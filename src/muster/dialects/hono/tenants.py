@@ -43,9 +43,9 @@ async def create_tenant_with_id(
 
 
 @get("/v1/tenants", operation_id="searchTenants", opt={"query": search.PARAMETERS})
-async def search_tenants(request: AnyRequest, desk: Desk) -> Rendered[dict[str, Any]]:
+async def search_tenants(request: AnyRequest, desk: Desk, options: Options) -> Rendered[dict[str, Any]]:
     """Search the tenants the caller may read; 404 when there is none."""
-    conditions = search.conditions(request, search.tenant_place)
+    conditions = search.conditions(request, search.tenant_place, options.certificates)
     order, window = search.order(request, search.tenant_place), search.window(request)
 
     def listed(tx: Tx, caller: Caller) -> tuple[Page[Tenant], list[Whole]]:

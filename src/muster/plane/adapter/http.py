@@ -207,9 +207,13 @@ async def _forward(entry: Entry, message: Message) -> None:
         raise _error(failure)
 
 
+class _UsedUp(TooMany):
+    """What the tenant's devices may use in this period is used up."""
+
+
 def _error(failure: Failure) -> MusterError:
     if failure.status == 429:
-        return TooMany(retry_after=60)
+        return _UsedUp(retry_after=60)
     kind = _FAILED.get(failure.status, Forbidden)
     return kind(None if kind is Unauthenticated else failure.text)
 

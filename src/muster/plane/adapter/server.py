@@ -115,6 +115,13 @@ class Adapter:
         """Say how many connections a tenant's devices have; costs as much as there are devices."""
         return sum(len(self._devices[device]) for device in self._named(tenant_id, None))
 
+    def sessions_by_tenant(self) -> Counter[TenantId]:
+        """Say how many connections the devices of each tenant have."""
+        found: Counter[TenantId] = Counter()
+        for device, connections in self._devices.items():
+            found[device.tenant_id] += len(connections)
+        return found
+
     def _named(self, tenant_id: TenantId, device_id: DeviceId | None) -> list[AdapterDevice]:
         if device_id is not None:
             return [AdapterDevice(tenant_id=tenant_id, device_id=device_id)]

@@ -1,4 +1,4 @@
-"""Webhooks of tenants, and what they are still to be told."""
+"""Webhooks of tenants and what they are still to be told; what devices used of what is limited."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,3 +52,12 @@ def upgrade() -> None:
     )
     op.create_index("notices_order", "notices", ["tenant_id", "created_at", "id"])
     op.create_index("notices_due", "notices", ["tenant_id", "next_at"])
+
+    op.create_table(
+        "usages",
+        sa.Column("tenant_id", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "what", "since", name=op.f("usages_pk")),
+    )
