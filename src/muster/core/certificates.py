@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from muster.core.layout import KeyType
 from muster.core.model import NEVER, DeviceId, Instant, Secret, TenantId
+from muster.core.quick import quick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class Issued:
     """The SigningIntent that this fulfils, where a remote CA signed."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """A certificate of a device, known before it leaves. *id* is its serial in lower-case hex."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 from typing import Any, NewType
 
+from muster.core.quick import quick
+
 UserId = NewType("UserId", str)
 TenantId = NewType("TenantId", str)
 GroupId = NewType("GroupId", str)
@@ -80,6 +82,7 @@ class Flow(IntFlag):
     BOTH = 3
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A person or program that sets things up. *password* is an argon2id verifier, never the password."""
@@ -103,6 +106,7 @@ class User:
     updated_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """The owner of devices and channels; nothing of one tenant is visible to another."""
@@ -127,6 +131,7 @@ class Tenant:
     updated_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """A node in a tenant's tree of groups; holds devices, channels and groups."""
@@ -145,6 +150,7 @@ class Group:
     updated_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """Something in the field that speaks for itself, or, as a gateway, for others."""
@@ -172,6 +178,7 @@ class Device:
     updated_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
     """Where devices meet. The id is unique in the installation, because a topic names no tenant."""
@@ -191,6 +198,7 @@ class Channel:
     updated_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """What a device may do on a channel of its tenant."""
@@ -201,6 +209,7 @@ class Connection:
     flow: Flow
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
     """A named set of rights on one entity (a tenant, group, device or channel), held by its members."""
@@ -219,6 +228,7 @@ class Role:
     updated_by: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """A user who holds a role."""
@@ -228,6 +238,7 @@ class Member:
     user_id: UserId
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
     """A user is asked into a tenant's role."""
@@ -242,6 +253,7 @@ class Invitation:
     rejected_at: Instant = NEVER
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A long-lived secret a user gave to a program. Only its keyed hash is stored."""
@@ -264,6 +276,7 @@ class ApiKey:
     revoked_at: Instant = NEVER
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapConfig:
     """What a device fetches with its external id and key before it knows anything else."""
@@ -284,6 +297,7 @@ class BootstrapConfig:
     updated_at: Instant = NEVER
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionRecord:
     """That one call made a gateway's whole set-up, and what it answered."""
@@ -300,6 +314,7 @@ class ProvisionRecord:
     created_at: Instant
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
     """Who did what to which entity, when. Written in the transaction that did it, never changed."""
@@ -316,6 +331,7 @@ class JournalEntry:
     details: Json = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
     """The answer to a request that carried an idempotency key; kept 24 hours."""
@@ -329,6 +345,7 @@ class StoredReply:
     created_at: Instant
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that must leave the database after the commit, at least once, in order per *key*."""
@@ -343,6 +360,7 @@ class Event:
     """Set by the store."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
     """When a device was last seen connecting and disconnecting, how and from where."""
@@ -355,6 +373,7 @@ class Presence:
     source: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientIdClaim:
     """An MQTT client id belongs to the device that first used it."""

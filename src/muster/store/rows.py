@@ -293,14 +293,17 @@ def _codec_of_class(kind: type[Any]) -> _Codec:
 def _write_functions(
     noun: type[Any], codecs: dict[str, _Codec], key: tuple[str, ...], *, is_numbered: bool
 ) -> tuple[Callable[[Any, Seals], Row], Callable[[Row, Seals], Any]]:
-    names: dict[str, Any] = {"noun": noun, "sep": CONTEXT_SEPARATOR, "no_nul": no_nul}
+    if hasattr(noun, "__post_init__"):
+        raise TypeError(f"{noun.__name__} is read without being initialised: it can have no __post_init__")
+    names: dict[str, Any] = {"noun": noun, "new": object.__new__, "sep": CONTEXT_SEPARATOR, "no_nul": no_nul}
     written: list[str] = []
     read: list[str] = []
     places: dict[str, int] = {}
     for field, codec in codecs.items():
-        names |= codec.names
+        names |= codec.names | {f"set_{field}": getattr(noun, field).__set__}
         places[field] = len(written)
-        read.append(f"{field}={codec.read(field, len(written))}")
+        # A frozen dataclass sets its fields one by one through object.__setattr__: five times as long.
+        read.append(f"set_{field}(n, {codec.read(field, len(written))})")
         written += codec.write(field)
     if is_numbered:
         written.pop()  # the id, last by name
@@ -317,7 +320,9 @@ def encode(n, s):
 
 def decode(r, s):
     {key_of_row}
-    return noun({", ".join(read)})
+    n = new(noun)
+    {"; ".join(read)}
+    return n
 """
     exec(source, names)  # noqa: S102 the text is made of the field names of our own dataclasses
     return names["encode"], names["decode"]
