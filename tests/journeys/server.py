@@ -13,7 +13,7 @@ from typing import Self
 
 import httpx
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 
 
 def free_port(host: str = "127.0.0.1") -> int:
