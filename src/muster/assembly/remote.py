@@ -54,10 +54,14 @@ class RemoteCa(OwnCa):
         self._renewed_at = Instant(0)
 
     async def load(self) -> None:
-        """Read our own CAs, and Vault's if it answers; else it is asked again with the first request."""
+        """Read our own CAs and those known of Vault; at first ask it, or else with the first request.
+
+        Later starts do not wait for Vault: what it signs with now is learned by upkeep, and with signing.
+        """
         await super().load()
-        with contextlib.suppress(Unavailable):
-            await self.look()
+        if not self.is_known:
+            with contextlib.suppress(Unavailable):
+                await self.look()
 
     async def look(self) -> None:
         """Learn which CA signs there now. Unavailable."""
