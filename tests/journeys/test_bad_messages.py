@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as ws_connect
 
 from tests.journeys.server import Server, new_domain, new_user
 from tests.journeys.test_cluster import Cluster
@@ -219,3 +221,31 @@ def test_without_its_cluster_muster_provisions_and_says_503(tmp_path: Path) -> N
             eventually(lambda: http.post(path, content=b"x", headers=secret).status_code == 503)
         assert 201 == gateway.operate("clients", name="meanwhile").status_code
         assert 0 == server.stop()
+
+
+def test_without_any_broker_whoever_may_publish_is_told_so(tmp_path: Path) -> None:
+    """503 in the shape of the dialect, not 404; who may not is told that, and everything else works."""
+    with Server(tmp_path) as server:
+        token = new_user(server, "jane")
+        gateway = Gateway(server, token, new_domain(server, token, "plant"), "gw")
+        secret = {"Authorization": f"Client {gateway.secret}"}
+        domain, channel = gateway.domain, gateway.data
+        with server.client() as http:
+            for path in (f"/http/channels/{channel}/messages", f"/m/{domain}/c/{channel}/x"):
+                answer = http.post(path, content=b"x", headers=secret)
+                refusal = http.post(path, content=b"x")
+                assert (503, 401) == (answer.status_code, refusal.status_code)
+                assert set(refusal.json()) == set(answer.json())
+            query = {"hono-tenant": domain}
+            assert 401 == http.post("/telemetry", params=query, content=b"x").status_code
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            ws_connect(f"{ws_url(server)}/{channel}/messages", additional_headers=secret),
+        ):
+            pass
+        assert 503 == refused.value.response.status_code
+        assert 200 == gateway.operate(f"clients/{gateway.id}/disable").status_code
+
+
+def ws_url(server: Server) -> str:
+    return server.url.replace("http", "ws") + "/ws/channels"

@@ -41,6 +41,11 @@ class Sockets:
         self._open: set[Socket] = set()
         callout.on_message(CUT, self._cut)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker is there at the moment."""
+        return self._link.is_up
+
     async def open(self, socket: Socket, *, may_subscribe: bool) -> None:
         """Begin to pass messages; none to one that may not subscribe. Unavailable without a broker."""
         if not self._link.is_up:

@@ -32,6 +32,8 @@ class WebSockets:
         await receive()
         try:
             seat, rest = await self._seat(scope)
+            if not self._sockets.is_up:
+                raise Unavailable("the broker is away")
         except MusterError as error:
             await _refuse(scope, send, error)
             return
