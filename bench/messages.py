@@ -343,5 +343,5 @@ MEASUREMENTS = {
     "connects": _on(*BOTH, measure=connects),
     "publish": _on(*BOTH, measure=publishes),
     "cuts": _on(*BOTH, measure=cuts),
-    "storm": _on("SQLite", measure=storm),
+    "storm": _on(*BOTH, measure=storm),
 }

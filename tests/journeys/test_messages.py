@@ -288,12 +288,23 @@ def test_several_workers_share_broker_and_outbox(tmp_path: Path, database_url: C
             assert device.ended.wait(PATIENCE)
             assert 0 != gateway.mqtt().code
             gateway.operate(f"clients/{gateway.id}/enable")
-        # Whichever worker is asked tells of all of them, and of the parent that cuts.
+        # Whichever worker is asked tells of all of them, and of the parent that cuts and counts.
+        more = [Gateway(server, token, gateway.domain, f"gw{n}") for n in range(3)]
+        sessions = [one.mqtt() for one in more]
+        for count in (3, 2):
+            eventually(lambda count=count: {count} == {live_sessions(server) for _ in range(8)})
+            sessions.pop().close()
         for _ in range(4):
             told = httpx.get(f"{server.url}/metrics").text
             assert 'muster_logins_total{outcome="disabled"} 4.0' in told
             assert float(told.split("\nmuster_cut_sessions_total ")[1].split("\n")[0]) >= 4
         assert 0 == server.stop()
+
+
+def live_sessions(server: Server) -> float:
+    """Give how many devices are connected, as one of the workers tells it."""
+    told = httpx.get(f"{server.url}/metrics").text
+    return float(told.split("\nmuster_sessions ")[1].split("\n")[0])
 
 
 def test_sqlite_refuses_several_workers(tmp_path: Path) -> None:
