@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as ws_connect
 
-from tests.journeys.server import Server, free_port, new_domain, new_user
+from tests.journeys.server import Server, admin_token, free_port, new_domain, new_user
 
 PATIENCE = 10
 
@@ -225,6 +225,28 @@ def test_a_websocket_is_a_place_of_a_channel(gateway: Gateway) -> None:
         with pytest.raises(InvalidStatus) as refused, ws_connect(here, additional_headers=headers):
             pass
         assert status == refused.value.response.status_code
+
+
+def test_a_user_listens_until_channel_or_user_are_closed(gateway: Gateway) -> None:
+    """A token opens a place as a device's secret does, and is no key for longer than it would open it."""
+    server = gateway.server
+    here = f"{server.url.replace('http', 'ws')}/ws/m/{gateway.domain}/c/{gateway.data}/room"
+    token = {"Authorization": f"Bearer {gateway.token}"}
+    with ws_connect(here, additional_headers=token) as one:
+        assert 200 == gateway.operate(f"channels/{gateway.data}/disable").status_code
+        with pytest.raises(ConnectionClosed):
+            one.recv(timeout=PATIENCE)
+    assert 200 == gateway.operate(f"channels/{gateway.data}/enable").status_code
+    with ws_connect(here, additional_headers=token) as one:
+        with server.client(gateway.token) as http:
+            user = http.get("/users/profile").json()["id"]
+        with server.client(admin_token(server)) as http:
+            assert 200 == http.post(f"/users/{user}/disable").status_code
+        with pytest.raises(ConnectionClosed):
+            one.recv(timeout=PATIENCE)
+    with pytest.raises(InvalidStatus) as refused, ws_connect(here, additional_headers=token):
+        pass
+    assert 401 == refused.value.response.status_code
 
 
 def test_the_last_messages_and_presence_show_that_a_device_is_alive(gateway: Gateway) -> None:
