@@ -197,6 +197,27 @@ def test_a_malformed_sub_topic_is_a_bad_request(one: Gateway, rest: str) -> None
         assert 400 == http.post(path, content=b"x", headers=secret).status_code
 
 
+def test_guessing_a_secret_is_throttled_by_device_and_source(tmp_path: Path) -> None:
+    """Who guesses is refused even with the right secret, for a while; others, or from elsewhere, are let in."""
+    with Server(tmp_path, MUSTER_THROTTLE_ATTEMPTS="3", **with_broker()) as server:
+        token = new_user(server, "jane")
+        domain = new_domain(server, token, "plant")
+        one, other = (Gateway(server, token, domain, f"gw{n}") for n in range(2))
+
+        def answer(device: Gateway, secret: str, source: str) -> int:
+            port = int(server.environment["MUSTER_MQTT"].partition(":")[2])
+            place = ("127.0.0.1", port)
+            with socket.create_connection(place, timeout=20, source_address=(source, 0)) as opened:
+                opened.sendall(connect(device.id, secret))
+                return opened.recv(4)[3]
+
+        assert [5] * 3 == [answer(one, "guessed", "127.0.0.2") for _ in range(3)]
+        assert 5 == answer(one, one.secret, "127.0.0.2")
+        assert [0, 0] == [answer(one, one.secret, "127.0.0.3"), answer(other, other.secret, "127.0.0.2")]
+        with server.client() as http:
+            assert 'muster_logins_total{outcome="throttled"} 1.0' in http.get("/metrics").text
+
+
 def test_without_its_cluster_muster_provisions_and_says_503(tmp_path: Path) -> None:
     """Unreachable at the start and again later; in between messages pass, with nobody's help."""
     environment = {"MUSTER_MASTER_KEY": secrets.token_urlsafe(32)}
