@@ -198,7 +198,7 @@ def test_a_malformed_sub_topic_is_a_bad_request(one: Gateway, rest: str) -> None
 
 
 def test_guessing_a_secret_is_throttled_by_device_and_source(tmp_path: Path) -> None:
-    """Who guesses is refused even with the right secret, for a while; others, or from elsewhere, are let in."""
+    """Who guesses is refused even with the right secret, for a while; others, or from elsewhere, come in."""
     with Server(tmp_path, MUSTER_THROTTLE_ATTEMPTS="3", **with_broker()) as server:
         token = new_user(server, "jane")
         domain = new_domain(server, token, "plant")
