@@ -7,15 +7,18 @@ import resource
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import psutil
 import uvloop
 
-from bench.load import drive, request, same
+from bench.load import Load, drive, request
 from bench.place import World, muster
 from bench.rows import Row
 
 SESSIONS, STORM = 2_000, 10_000
+STRANGERS, TALKERS = 4_000, 64
+"""Devices of whom nobody has heard before, and those that go on publishing."""
 PAYLOAD = b"x" * 100
 
 
@@ -169,20 +172,25 @@ def connects(world: World) -> list[Row]:
 
 def publishes(world: World) -> list[Row]:
     """HTTP publish, then QoS 0 and QoS 1 from one device to another."""
-    fleet = Fleet(world, 2)
-    (_, secret), _ = fleet.devices
-    one = request("POST", f"/http/{fleet.topic}", f"Client {secret}", PAYLOAD, "text/plain")
-    load = drive(world.server.port, same(one), seconds=3, status=202, best_of=3)
-    row = Row(
-        work="HTTP publish, 64 in flight",
-        database=world.database,
-        value=load.rate,
-        p50=load.quantile(0.5),
-        p99=load.quantile(0.99),
-        memory=world.server.memory,
-        note="best of 3, 100 bytes",
-    )
-    return [row, *_run(lambda: _rates(world, fleet))]
+    fleet = Fleet(world, STRANGERS)
+    messages = [
+        request("POST", f"/http/{fleet.topic}", f"Client {secret}", PAYLOAD, "text/plain")
+        for _, secret in fleet.devices
+    ]
+    first = drive(world.server.port, iter(messages), seconds=30, status=202)
+    busy = itertools.cycle(messages[:TALKERS])
+    load = drive(world.server.port, busy, seconds=3, status=202, best_of=3)
+    about = {"database": world.database, "memory": world.server.memory}
+    return [
+        _published("HTTP publish, 64 in flight", load, f"best of 3, 100 bytes, {TALKERS} devices", **about),
+        _published("HTTP publish, the first of each device", first, f"{STRANGERS:,} devices, once", **about),
+        *_run(lambda: _rates(world, fleet)),
+    ]
+
+
+def _published(work: str, load: Load, note: str, **about: Any) -> Row:
+    quantiles = {"p50": load.quantile(0.5), "p99": load.quantile(0.99)}
+    return Row(work=work, value=load.rate, note=note, **quantiles, **about)
 
 
 async def _rates(world: World, fleet: Fleet) -> list[Row]:
@@ -201,7 +209,7 @@ async def _rates(world: World, fleet: Fleet) -> list[Row]:
 
 
 async def _rate(fleet: Fleet, qos: int, count: int) -> float:
-    (publisher, one), (subscriber, two) = fleet.devices
+    (publisher, one), (subscriber, two) = fleet.devices[:2]
     to, from_ = (
         await Session.open(fleet.port, subscriber, two),
         await Session.open(fleet.port, publisher, one),
@@ -343,5 +351,5 @@ MEASUREMENTS = {
     "connects": _on(*BOTH, measure=connects),
     "publish": _on(*BOTH, measure=publishes),
     "cuts": _on(*BOTH, measure=cuts),
-    "storm": _on("SQLite", measure=storm),
+    "storm": _on(*BOTH, measure=storm),
 }

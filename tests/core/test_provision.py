@@ -231,7 +231,9 @@ async def test_what_leaves_the_database_leaves_with_the_change(house: House):
     enable = (registry.set_status, m.Device, device, m.Status.ENABLED)
     assert [changed] == await emitted(house.do(connections.disconnect, [channel], [device], m.Flow.BOTH))
     assert [changed] == await emitted(house.do(connections.connect, [channel], [device], m.Flow.BOTH))
-    assert [changed] == await emitted(house.do(registry.set_status, m.Channel, channel, m.Status.DISABLED))
+    closed = (events.CHANNEL_CLOSED, channel)
+    close = (registry.set_status, m.Channel, channel, m.Status.DISABLED)
+    assert [changed, closed] == await emitted(house.do(*close))
     assert [ended] == await emitted(house.do(registry.rotate_secret, device))
     assert [ended] == await emitted(house.do(*disable))
     assert [] == await emitted(house.do(*enable))  # nobody who was not let in is connected

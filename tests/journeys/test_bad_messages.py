@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as ws_connect
 
 from tests.journeys.server import Server, new_domain, new_user
 from tests.journeys.test_cluster import Cluster
@@ -195,6 +197,27 @@ def test_a_malformed_sub_topic_is_a_bad_request(one: Gateway, rest: str) -> None
         assert 400 == http.post(path, content=b"x", headers=secret).status_code
 
 
+def test_guessing_a_secret_is_throttled_by_device_and_source(tmp_path: Path) -> None:
+    """Who guesses is refused even with the right secret, for a while; others, or from elsewhere, come in."""
+    with Server(tmp_path, MUSTER_THROTTLE_ATTEMPTS="3", **with_broker()) as server:
+        token = new_user(server, "jane")
+        domain = new_domain(server, token, "plant")
+        one, other = (Gateway(server, token, domain, f"gw{n}") for n in range(2))
+
+        def answer(device: Gateway, secret: str, source: str) -> int:
+            port = int(server.environment["MUSTER_MQTT"].partition(":")[2])
+            place = ("127.0.0.1", port)
+            with socket.create_connection(place, timeout=20, source_address=(source, 0)) as opened:
+                opened.sendall(connect(device.id, secret))
+                return opened.recv(4)[3]
+
+        assert [5] * 3 == [answer(one, "guessed", "127.0.0.2") for _ in range(3)]
+        assert 5 == answer(one, one.secret, "127.0.0.2")
+        assert [0, 0] == [answer(one, one.secret, "127.0.0.3"), answer(other, other.secret, "127.0.0.2")]
+        with server.client() as http:
+            assert 'muster_logins_total{outcome="throttled"} 1.0' in http.get("/metrics").text
+
+
 def test_without_its_cluster_muster_provisions_and_says_503(tmp_path: Path) -> None:
     """Unreachable at the start and again later; in between messages pass, with nobody's help."""
     environment = {"MUSTER_MASTER_KEY": secrets.token_urlsafe(32)}
@@ -219,3 +242,31 @@ def test_without_its_cluster_muster_provisions_and_says_503(tmp_path: Path) -> N
             eventually(lambda: http.post(path, content=b"x", headers=secret).status_code == 503)
         assert 201 == gateway.operate("clients", name="meanwhile").status_code
         assert 0 == server.stop()
+
+
+def test_without_any_broker_whoever_may_publish_is_told_so(tmp_path: Path) -> None:
+    """503 in the shape of the dialect, not 404; who may not is told that, and everything else works."""
+    with Server(tmp_path) as server:
+        token = new_user(server, "jane")
+        gateway = Gateway(server, token, new_domain(server, token, "plant"), "gw")
+        secret = {"Authorization": f"Client {gateway.secret}"}
+        domain, channel = gateway.domain, gateway.data
+        with server.client() as http:
+            for path in (f"/http/channels/{channel}/messages", f"/m/{domain}/c/{channel}/x"):
+                answer = http.post(path, content=b"x", headers=secret)
+                refusal = http.post(path, content=b"x")
+                assert (503, 401) == (answer.status_code, refusal.status_code)
+                assert set(refusal.json()) == set(answer.json())
+            query = {"hono-tenant": domain}
+            assert 401 == http.post("/telemetry", params=query, content=b"x").status_code
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            ws_connect(f"{ws_url(server)}/{channel}/messages", additional_headers=secret),
+        ):
+            pass
+        assert 503 == refused.value.response.status_code
+        assert 200 == gateway.operate(f"clients/{gateway.id}/disable").status_code
+
+
+def ws_url(server: Server) -> str:
+    return server.url.replace("http", "ws") + "/ws/channels"

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as ws_connect
 
-from tests.journeys.server import Server, free_port, new_domain, new_user
+from tests.journeys.server import Server, admin_token, free_port, new_domain, new_user
 
 PATIENCE = 10
 
@@ -227,6 +227,28 @@ def test_a_websocket_is_a_place_of_a_channel(gateway: Gateway) -> None:
         assert status == refused.value.response.status_code
 
 
+def test_a_user_listens_until_channel_or_user_are_closed(gateway: Gateway) -> None:
+    """A token opens a place as a device's secret does, and is no key for longer than it would open it."""
+    server = gateway.server
+    here = f"{server.url.replace('http', 'ws')}/ws/m/{gateway.domain}/c/{gateway.data}/room"
+    token = {"Authorization": f"Bearer {gateway.token}"}
+    with ws_connect(here, additional_headers=token) as one:
+        assert 200 == gateway.operate(f"channels/{gateway.data}/disable").status_code
+        with pytest.raises(ConnectionClosed):
+            one.recv(timeout=PATIENCE)
+    assert 200 == gateway.operate(f"channels/{gateway.data}/enable").status_code
+    with ws_connect(here, additional_headers=token) as one:
+        with server.client(gateway.token) as http:
+            user = http.get("/users/profile").json()["id"]
+        with server.client(admin_token(server)) as http:
+            assert 200 == http.post(f"/users/{user}/disable").status_code
+        with pytest.raises(ConnectionClosed):
+            one.recv(timeout=PATIENCE)
+    with pytest.raises(InvalidStatus) as refused, ws_connect(here, additional_headers=token):
+        pass
+    assert 401 == refused.value.response.status_code
+
+
 def test_the_last_messages_and_presence_show_that_a_device_is_alive(gateway: Gateway) -> None:
     """Enough for a person to see it."""
     device = gateway.mqtt()
@@ -288,12 +310,23 @@ def test_several_workers_share_broker_and_outbox(tmp_path: Path, database_url: C
             assert device.ended.wait(PATIENCE)
             assert 0 != gateway.mqtt().code
             gateway.operate(f"clients/{gateway.id}/enable")
-        # Whichever worker is asked tells of all of them, and of the parent that cuts.
+        # Whichever worker is asked tells of all of them, and of the parent that cuts and counts.
+        more = [Gateway(server, token, gateway.domain, f"gw{n}") for n in range(3)]
+        sessions = [one.mqtt() for one in more]
+        for count in (3, 2):
+            eventually(lambda count=count: {count} == {live_sessions(server) for _ in range(8)})
+            sessions.pop().close()
         for _ in range(4):
             told = httpx.get(f"{server.url}/metrics").text
             assert 'muster_logins_total{outcome="disabled"} 4.0' in told
             assert float(told.split("\nmuster_cut_sessions_total ")[1].split("\n")[0]) >= 4
         assert 0 == server.stop()
+
+
+def live_sessions(server: Server) -> float:
+    """Give how many devices are connected, as one of the workers tells it."""
+    told = httpx.get(f"{server.url}/metrics").text
+    return float(told.split("\nmuster_sessions ")[1].split("\n")[0])
 
 
 def test_sqlite_refuses_several_workers(tmp_path: Path) -> None:

@@ -120,8 +120,9 @@ class Station:
 
     def _event(self, topic: str, device: FleetDevice) -> Event:
         key = device.tenant if topic == events.TENANT_CLOSED else device.id
+        payload = {"route": None, "alias": None} if topic == events.CHANNEL_DELETED else None
         now = Instant(time.time_ns() // 1000)
-        return Event(topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=None, created_at=now)
+        return Event(topic=topic, tenant_id=TenantId(device.tenant), key=key, payload=payload, created_at=now)
 
     def deliver_soon(self, topic: str, device: FleetDevice) -> None:
         """As deliver, called from the loop itself."""

@@ -3,7 +3,7 @@
 import queue
 
 import pytest
-from plane_fleet import BOTH
+from plane_fleet import BOTH, Device
 from plane_station import Station
 
 from muster.core import events
@@ -76,6 +76,30 @@ def test_a_socket_is_bound_by_its_rights(station: Station):
     station.run(work)
     assert ear.is_quiet()
     station.run(station.plane.sockets.close(ear.socket))
+
+
+@pytest.mark.parametrize(
+    ("topic", "key"),
+    [
+        (events.USER_CHANGED, "jane"),
+        (events.CHANNEL_CLOSED, "visited"),
+        (events.CHANNEL_DELETED, "visited"),
+        (events.TENANT_CLOSED, ""),
+    ],
+)
+def test_a_user_is_hung_up_on_whatever_ends_the_visit(station: Station, topic: str, key: str):
+    """Disabled or gone from the tenant, or the channel or the tenant is closed; others go on."""
+    station.fleet.channel("visited")
+    station.fleet.channel("also-visited", "t9")
+    ear, other = Ear(station, "visited"), Ear(station, "also-visited")
+    ear.socket.session, other.socket.session = "user/jane", "user/joe"
+    for each in (ear, other):
+        station.run(station.plane.sockets.open(each.socket, may_subscribe=True))
+    station.deliver(topic, Device("t1", key, ""))
+    assert station.eventually(lambda: ear.is_hung_up)
+    assert not other.is_hung_up
+    for each in (ear, other):
+        station.run(station.plane.sockets.close(each.socket))
 
 
 @pytest.mark.parametrize("topic", [events.RIGHTS_CHANGED, events.ACCESS_ENDED, events.TENANT_CLOSED])

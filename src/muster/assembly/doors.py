@@ -7,7 +7,7 @@ from functools import partial
 from muster import __version__
 from muster.assembly import hono
 from muster.assembly.mail import sender_of
-from muster.assembly.messages import Messages
+from muster.assembly.messages import Messages, no_messages
 from muster.assembly.parts import Parts
 from muster.ca import secrets
 from muster.core import tenancy
@@ -58,19 +58,19 @@ def upstream_ports() -> frozenset[int]:
 
 
 def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
-    """Give the ASGI app of all doors."""
+    """Give the ASGI app of all doors; without messages those for them say 503."""
+    messages = messages or no_messages(parts)
     settings = parts.configuration.settings
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    more = [] if messages is None else [http.domain_routes(_door(parts, messages))]
+    more = [http.domain_routes(_door(parts, messages))]
     options = _magistrala(parts, throttle)
     doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
     doors.append(hono.dialect(parts, throttle, messages))
-    if messages is not None:
-        doors.append(_messages(parts, messages))
+    doors.append(_messages(parts, messages))
     doors.append(_est(parts, throttle))
     return web.build(
         doors,
@@ -82,7 +82,7 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
         log=parts.log,
         limits=web.Limits(body=settings.max_body_bytes),
         about=web.About(version=__version__),
-        websocket=None if messages is None else _websockets(parts, messages),
+        websocket=_websockets(parts, messages),
     )
 
 

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-from litestar import Router
 
 from muster.assembly.certificates import Certificates
 from muster.assembly.gate import HTTP, MQTT, Gate, Identifier
@@ -39,8 +37,8 @@ def identifier_of(parts: Parts, throttle: Throttle) -> Identifier:
     )
 
 
-def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.Dialect:
-    """Give Hono's door: management, what adapters ask, and with a broker its HTTP adapter."""
+def dialect(parts: Parts, throttle: Throttle, messages: Messages) -> web.Dialect:
+    """Give Hono's door: management, what adapters ask, and its HTTP adapter."""
     settings = parts.configuration.settings
     options = Options(
         tenant_id=settings.id_pattern("hono_tenant_ids"),
@@ -52,14 +50,12 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
         webhooks_private=settings.webhooks_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
-    more: Sequence[Router] = ()
-    if messages is not None:
-        identifier = identifier_of(parts, throttle)
-        meter = Meter(parts.store, parts.clock)
-        gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)
-        most = settings.max_message_bytes
-        downstream = messages.plane.downstream
-        more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
+    identifier = identifier_of(parts, throttle)
+    meter = Meter(parts.store, parts.clock)
+    gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)
+    most = settings.max_message_bytes
+    downstream = messages.plane.downstream
+    more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
     return door.dialect(options, logins, more)
 
 

@@ -115,6 +115,11 @@ def messages_of(parts: Parts) -> Messages | None:
     return Messages(plane=plane, broker=broker, place=place, leads=True)
 
 
+def no_messages(parts: Parts) -> Messages:
+    """Give what answers for a broker where the settings want none: every message is Unavailable."""
+    return following(parts, Place(urls=(), doors=()))
+
+
 def following(parts: Parts, place: Place) -> Messages:
     """Join plane and core in a process that another one leads."""
     plane = _plane(parts, place, leads=False)

@@ -11,6 +11,8 @@ ACCESS_ENDED = "access.ended"
 """The device may not return, and what the broker keeps for it is dropped. Key: the device's id."""
 TENANT_CLOSED = "tenant.closed"
 """All live sessions of the tenant must end. Key: the tenant's id."""
+CHANNEL_CLOSED = "channel.closed"
+"""The channel is disabled: nobody may go on listening at it. Key: its id."""
 CHANNEL_DELETED = "channel.deleted"
 """What the broker keeps of the channel is dropped. Key: its id; payload: its other names, route and alias."""
 USER_CHANGED = "user.changed"
@@ -48,6 +50,11 @@ def access_ended(tx: Tx, tenant_id: str, device_ids: Iterable[str]) -> None:
 def tenant_closed(tx: Tx, tenant_id: str) -> None:
     """Have all sessions of the tenant ended."""
     _emit(tx, TENANT_CLOSED, tenant_id, [tenant_id])
+
+
+def channel_closed(tx: Tx, tenant_id: str, channel_id: str) -> None:
+    """Have all who listen at the channel sent away."""
+    _emit(tx, CHANNEL_CLOSED, tenant_id, [channel_id])
 
 
 def channel_deleted(tx: Tx, channel: Channel, tenant_alias: str | None) -> None:

@@ -251,15 +251,31 @@ def may_user_pass(
     tx: Tx, caller: access.Caller, *, channel_id: str, tenant_name: str | None, flow: Flow
 ) -> Passage:
     """Let a user publish to or read a channel by right of membership (spec E.2)."""
-    channel, tenant = _address(tx, channel_id, tenant_name)
-    if channel is None or tenant is None:
-        raise NotFound
-    standing = access.enter(tx, caller, tenant.id)
+    standing, channel = _entered(tx, caller, channel_id, tenant_name)
+    tenant = standing.tenant
     action = "publish" if flow is Flow.PUBLISH else "subscribe"
     access.require(tx, standing, Kind.CHANNEL, channel, action)
     if channel.status is not Status.ENABLED:
         raise Forbidden
     return Passage(where=_whereabouts(tx, channel, tenant), publisher=caller.id)
+
+
+def _entered(
+    tx: Tx, caller: access.Caller, channel_id: str, tenant_name: str | None
+) -> tuple[access.Standing, Channel]:
+    """Find a channel for a user; what is foreign and what does not exist look the same."""
+    channel, tenant = _address(tx, channel_id, tenant_name)
+    if tenant_name is None:
+        if channel is None or tenant is None:
+            raise NotFound
+        try:
+            return access.enter(tx, caller, tenant.id), channel
+        except Forbidden:
+            raise NotFound from None
+    standing = access.enter(tx, caller, TenantId(tenant_name) if tenant is None else tenant.id)
+    if channel is None:
+        raise NotFound
+    return standing, channel
 
 
 def _address(tx: Tx, channel: str, tenant_name: str | None) -> tuple[Channel | None, Tenant | None]:
@@ -301,10 +317,9 @@ def seat_of_device(tx: Tx, *, channel_id: str, tenant_name: str | None, secret: 
 
 def seat_of_user(tx: Tx, caller: access.Caller, *, channel_id: str, tenant_name: str | None) -> Seat:
     """Give what a user may do on a channel by right of membership. Errors as may_user_pass."""
-    channel, tenant = _address(tx, channel_id, tenant_name)
-    if channel is None or tenant is None:
-        raise NotFound
-    held = access.allowed(tx, access.enter(tx, caller, tenant.id), Kind.CHANNEL, channel)
+    standing, channel = _entered(tx, caller, channel_id, tenant_name)
+    tenant = standing.tenant
+    held = access.allowed(tx, standing, Kind.CHANNEL, channel)
     flow = (Flow.PUBLISH if "publish" in held else Flow(0)) | (
         Flow.SUBSCRIBE if "subscribe" in held else Flow(0)
     )

@@ -266,6 +266,8 @@ def set_status(
             events.access_ended(tx, tenant_id, [entity.id])
     else:
         events.rights_changed(tx, tenant_id, connections.devices_of(tx, tenant_id, entity.id))
+        if status is not Status.ENABLED:
+            events.channel_closed(tx, tenant_id, entity.id)
     return _write(tx, caller, replace(entity, status=status), f"{status.value.removesuffix('d')}")
 
 

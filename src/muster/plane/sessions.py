@@ -12,7 +12,7 @@ from muster.core.errors import Unavailable
 from muster.core.messaging import Refusal, Rights
 from muster.core.model import DeviceId, Event, TenantId
 from muster.plane.callout import ClaimClientId, looks_made_up
-from muster.plane.cut import CUT
+from muster.plane.cut import CUT, channel_name
 from muster.plane.doors import Doors
 from muster.plane.evict import evict
 from muster.plane.link import Link
@@ -24,6 +24,12 @@ from muster.plane.tickets import Tickets
 _RACE_SECONDS = 15.0
 _AT_ONCE = 32
 _COMPLETE_SECONDS = 10
+_WORDS: Mapping[str, Callable[[str], str]] = {
+    events.CHANNEL_CLOSED: channel_name,
+    events.CHANNEL_DELETED: channel_name,
+    events.USER_CHANGED: lambda user: f"user/{user}",
+}
+"""What no MQTT session is about, but places that users hold (core/messaging.seat_of_user)."""
 _OURS = (events.RIGHTS_CHANGED, events.ACCESS_ENDED, events.TENANT_CLOSED)
 
 
@@ -62,6 +68,8 @@ class Sessions:
 
     async def deliver(self, event: Event) -> None:
         """Do what an event of the outbox asks for; other topics are not for us. Unavailable: again later."""
+        if event.topic in _WORDS:
+            await self._announce(_WORDS[event.topic](event.key))
         if event.topic not in _OURS:
             return
         if not self._link.is_up:

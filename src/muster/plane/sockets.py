@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from muster.core.errors import Forbidden, Unavailable
-from muster.plane.cut import CUT, is_meant, read_cut
+from muster.plane.cut import CUT, channel_name, is_meant, read_cut
 from muster.plane.link import FAILURES, Link
 from muster.plane.publish import COPY, Publisher
 from muster.plane.subjects import Address
@@ -41,6 +41,11 @@ class Sockets:
         self._open: set[Socket] = set()
         callout.on_message(CUT, self._cut)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker is there at the moment."""
+        return self._link.is_up
+
     async def open(self, socket: Socket, *, may_subscribe: bool) -> None:
         """Begin to pass messages; none to one that may not subscribe. Unavailable without a broker."""
         if not self._link.is_up:
@@ -69,8 +74,17 @@ class Sockets:
 
     async def _cut(self, message: Msg) -> None:
         name = read_cut(message.data)
-        for socket in [s for s in self._open if is_meant(s.session, name)]:
+        for socket in [s for s in self._open if _is_cut(s, name)]:
             await socket.hang_up()
+
+
+def _is_cut(socket: Socket, name: str) -> bool:
+    """Say whether it is about the one who holds it, or the place: users are not of the channel's tenant."""
+    address = socket.address
+    return is_meant(socket.session, name) or name in {
+        f"{address.tenant_id}/",
+        channel_name(address.channel_id),
+    }
 
 
 def _passing(socket: Socket) -> Callable[[Msg], Awaitable[None]]:

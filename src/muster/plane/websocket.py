@@ -1,6 +1,7 @@
 """The WebSocket door `/ws/…` (spec E.1, E.2): an ASGI app; one connection is one place of a channel."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar.types import Receive, Scope, Send
@@ -32,10 +33,19 @@ class WebSockets:
         await receive()
         try:
             seat, rest = await self._seat(scope)
+            if not self._sockets.is_up:
+                raise Unavailable("the broker is away")
         except MusterError as error:
             await _refuse(scope, send, error)
             return
-        await _Connection(self._sockets, seat, rest, receive, send).run()
+
+        async def is_still_so() -> bool:
+            try:
+                return await self._seat(scope) == (seat, rest)
+            except MusterError:
+                return False
+
+        await _Connection(self._sockets, seat, rest, receive, send).run(is_still_so)
 
     async def _seat(self, scope: Any) -> tuple[Seat, str]:
         channel, tenant, path = _place(scope["path"])
@@ -109,7 +119,8 @@ class _Connection:
             hang_up=self._hang_up,
         )
 
-    async def run(self) -> None:
+    async def run(self, is_still_so: Callable[[], Awaitable[bool]]) -> None:
+        """Serve it. What changed before it could be told here *is_still_so* finds out."""
         accept: Any = {"type": "websocket.accept", "subprotocol": None, "headers": []}
         try:
             await self._sockets.open(self._socket, may_subscribe=self._may_subscribe)
@@ -118,6 +129,8 @@ class _Connection:
             return
         try:
             await self._send(accept)
+            if not await is_still_so():
+                await self._hang_up()
             await self._listen()
         finally:
             await self._sockets.close(self._socket)
