@@ -1,6 +1,7 @@
 """What adapters ask, over HTTP: the shapes, statuses and cache hints of Hono's AMQP operations (spec B)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -160,7 +161,9 @@ def _by_chain(
     """Provision what the certificate names; the adapter's word that it is valid is not enough."""
     options.certificates.read(chain[0])
     try:
-        shown = options.certificates.verify(chain, tenants.cas_of(tx, tenant.id), tx.now)
+        verified = options.certificates.verify(chain, tenants.cas_of(tx, tenant.id), tx.now)
+        # Adapters get the tenant's OCSP settings and ask the responder themselves (spec B.2, C.1).
+        shown = replace(verified, is_checked=True)
         _check_auth_id(tx, tenant.id, shown, auth_id, options)
         known = southbound.certificate_login(tx, tenant.id, shown)
         if isinstance(known, Unregistered):
