@@ -56,7 +56,7 @@ ROWS = {
     "southboundAssertRegistration": Row(body=lambda ids: {"device-id": ids["device"]}, guest=403),
     "southboundGetCredentials": Row(body=_login, guest=403),
     "consumeMessages": Row(query="?wait=0", guest=403, reader=200),
-    "sendCommand": Row(body=lambda _: {}, owner=503),
+    "sendCommand": Row(body=lambda _: {}, owner=409),
     # where the tenant wants to be told
     "setWebhook": Row(body=lambda _: HOOK, guest=403),
     "getWebhook": Row(guest=403),

@@ -68,7 +68,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages | None) -> web.
         gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)
         most = settings.max_message_bytes
         downstream = messages.plane.downstream
-        more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
+        more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream, most)]
     return door.dialect(options, logins, more)
 
 

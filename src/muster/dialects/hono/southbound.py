@@ -51,7 +51,12 @@ def _allowed(tx: Tx, caller: Caller, find: Callable[[Tx, str], Tenant], name: st
     return tenant
 
 
-@post("/v1/southbound/tenant", operation_id="southboundGetTenant", status_code=200)
+@post(
+    "/v1/southbound/tenant",
+    operation_id="southboundGetTenant",
+    status_code=200,
+    opt={"errors": (NotFound,)},
+)
 async def get_tenant(
     request: AnyRequest, data: TenantQuery, desk: Desk, options: Options
 ) -> Rendered[dict[str, Any]]:
