@@ -26,6 +26,8 @@ def _denial(ids: Mapping[str, str]) -> dict[str, Any]:
     return {"device-id": ids["denied"]}
 
 
+HOOK = {"url": "https://hooks.invalid/", "topics": ["credentials.updated"]}
+"""A name that no resolver knows (RFC 6761)."""
 ROWS = {
     # tenants
     "createTenantWithGeneratedId": Row(body=lambda _: {}, foreign=None, guest=None, reader=None, owner=201),
@@ -54,6 +56,12 @@ ROWS = {
     "southboundAssertRegistration": Row(body=lambda ids: {"device-id": ids["device"]}, guest=403),
     "southboundGetCredentials": Row(body=_login, guest=403),
     "consumeMessages": Row(query="?wait=0", guest=403, reader=200),
+    "sendCommand": Row(body=lambda _: {}, owner=409),
+    # where the tenant wants to be told
+    "setWebhook": Row(body=lambda _: HOOK, guest=403),
+    "getWebhook": Row(guest=403),
+    "renewWebhookSecret": Row(guest=403),
+    "deleteWebhook": Row(guest=403, owner=204),
 }
 
 PUBLIC = dict.fromkeys(
@@ -113,7 +121,7 @@ class Hono:
 
     def _made(self, headers: Headers, method: str, path: str, body: Any) -> httpx.Response:
         answer = self._http.request(method, path, headers=headers, json=body)
-        assert answer.status_code in (201, 204), f"{path}: {answer.text}"
+        assert answer.status_code in (200, 201, 204), f"{path}: {answer.text}"
         return answer
 
     def scene(self) -> Scene:
@@ -122,12 +130,13 @@ class Hono:
         mark = uuid.uuid4().hex
         tenant, device, gateway = f"t-{mark}", f"d-{mark}", f"g-{mark}"
         ids = {"tenant": tenant, "device": device, "gateway": gateway, "auth_id": f"a-{mark}"}
-        ids["denied"] = f"n-{mark}"
+        ids |= {"denied": f"n-{mark}", "command": "turn"}
         self._made(owner, "POST", f"/v1/tenants/{tenant}", {"ext": {"mark": mark}})
         self._made(owner, "POST", f"/v1/devices/{tenant}/{device}", {})
         self._made(owner, "POST", f"/v1/devices/{tenant}/{gateway}", {})
         self._made(owner, "PUT", f"/v1/credentials/{tenant}/{device}", [_password(ids["auth_id"])])
         self._made(owner, "POST", f"/v1/denials/{tenant}", {"device-id": ids["denied"]})
+        self._made(owner, "PUT", f"/v1/tenants/{tenant}/webhook", HOOK)
         login = basic(f"{ids['auth_id']}@{tenant}", "s3cret")
         return Scene(ids=ids, owner=owner, home=tenant, manager=manager, device=login)
 
@@ -142,7 +151,7 @@ class Hono:
         """Give ids of the same form that name nothing."""
         mark = uuid.uuid4().hex
         named = {"tenant": "t", "device": "d", "gateway": "g", "auth_id": "a", "denied": "n"}
-        return {name: f"{letter}-{mark}" for name, letter in named.items()}
+        return {name: f"{letter}-{mark}" for name, letter in named.items()} | {"command": "turn"}
 
     def snapshot(self, scene: Scene) -> Any:
         """Give all that is in the tenant."""
@@ -152,6 +161,7 @@ class Hono:
             f"/v1/devices/{tenant}",
             f"/v1/credentials/{tenant}/{device}",
             f"/v1/denials/{tenant}",
+            f"/v1/tenants/{tenant}/webhook",
         )
         return {path: self._http.get(path, headers=scene.owner).json() for path in paths}
 

@@ -290,6 +290,8 @@ UNREACHED: dict[str, set[str]] = {
         "PUT /event/{target}",
         "PUT /telemetry/{target}",
         "POST /command/res/{command}",
+        # It needs a device that listens.
+        "POST /v1/commands/{tenant}/{device}/{command}",
     },
 }
 """What is never answered 2xx here, since it needs a state or a secret that nobody generates."""

@@ -42,7 +42,7 @@ def test_what_was_written_before_a_crash_is_told_after_it(tmp_path: Path, receiv
     away = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     nobody = away.server_address[1]
     away.server_close()
-    server = Server(tmp_path / "server", MUSTER_WEBHOOKS_PRIVATE="true")
+    server = Server(tmp_path / "server", MUSTER_CALLS_PRIVATE="true")
     with server:
         with server.client(admin_token(server)) as http:
             assert 201 == http.post("/v1/tenants/acme").status_code

@@ -4,11 +4,12 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_bytes
 from typing import Protocol
 
 from muster.assembly.metering import Meter, limits_of
+from muster.assembly.revocations import Revocations, asks
 from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
 from muster.core import metering, southbound
@@ -106,7 +107,10 @@ class Identifier:
         throttle: Throttle,
         *,
         device_ids: re.Pattern[str] = southbound.DEVICE_ID,
+        revocations: Revocations | None = None,
     ) -> None:
+        """Prepare; without *revocations* a CA that wants to be asked lets nobody in."""
+        self._revocations = revocations
         self.device_ids = device_ids
         self._store = store
         self._passwords = passwords
@@ -160,6 +164,10 @@ class Identifier:
         anchors = await self._store.read(southbound.anchors, keys, evidence.sni)
         shown = self._certificates.verify(evidence.chain_der, anchors.cas, self._clock())
         tenant = anchors.tenant
+        ca = next(each for each in anchors.cas if each.id == shown.ca_id)
+        if self._revocations is not None and asks(ca):
+            await self._revocations.check(evidence.chain_der, shown.serial, ca)
+            shown = replace(shown, is_checked=True)
         known = await self._store.read(southbound.certificate_login, tenant.id, shown, context)
         if isinstance(known, Unregistered):
             southbound.open_tenant(tenant, adapter)

@@ -11,6 +11,7 @@ from muster.assembly.gate import HTTP, MQTT, Gate, Identifier
 from muster.assembly.messages import Messages
 from muster.assembly.metering import Meter
 from muster.assembly.parts import Parts
+from muster.assembly.revocations import Revocations
 from muster.core import events, southbound
 from muster.core.errors import MusterError, Unavailable
 from muster.core.model import DeviceId, Event, TenantId
@@ -22,6 +23,7 @@ from muster.plane.adapter import commands, consume, http
 from muster.plane.adapter.actions import Rules
 from muster.plane.adapter.server import Adapter, AdapterLimits
 from muster.web import app as web
+from muster.web.outgoing import Outgoing
 from muster.web.tls import ServerTls
 
 METER_SECONDS = 5.0
@@ -31,9 +33,16 @@ NOTIFICATION = "application/vnd.eclipse-hono-device-provisioning-notification"
 
 def identifier_of(parts: Parts, throttle: Throttle) -> Identifier:
     """Give what says who a device is."""
-    device_ids = parts.configuration.settings.id_pattern("hono_device_ids")
+    settings = parts.configuration.settings
+    outgoing = Outgoing(allows_private=settings.calls_private)
     return Identifier(
-        parts.store, parts.passwords, Certificates(), parts.clock, throttle, device_ids=device_ids
+        parts.store,
+        parts.passwords,
+        Certificates(),
+        parts.clock,
+        throttle,
+        device_ids=settings.id_pattern("hono_device_ids"),
+        revocations=Revocations(outgoing, parts.clock),
     )
 
 
@@ -47,7 +56,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages) -> web.Dialect
         certificates=Certificates(),
         hash_password=parts.passwords.hash,
         max_bulk=settings.max_bulk,
-        webhooks_private=settings.webhooks_private,
+        calls_private=settings.calls_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
     identifier = identifier_of(parts, throttle)
@@ -55,7 +64,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages) -> web.Dialect
     gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)
     most = settings.max_message_bytes
     downstream = messages.plane.downstream
-    more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream)]
+    more = [http.routes(gate, most), consume.routes(downstream), commands.routes(downstream, most)]
     return door.dialect(options, logins, more)
 
 

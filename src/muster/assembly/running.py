@@ -233,7 +233,7 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
 
 
 def _webhooks(parts: Parts) -> Webhooks:
-    outgoing = Outgoing(allows_private=parts.configuration.settings.webhooks_private)
+    outgoing = Outgoing(allows_private=parts.configuration.settings.calls_private)
     return Webhooks(parts.store, outgoing, parts.clock, parts.registry, parts.log)
 
 

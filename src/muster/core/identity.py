@@ -220,6 +220,8 @@ class Shown:
     alternative_names: Mapping[str, str] = field(default_factory=dict)
     """The first of each kind in its SAN: `uri`, `dns`."""
     ca_id: str = ""
+    is_checked: bool = False
+    """Its CA's OCSP responder said that it is not revoked; asked where the tenant wants that."""
 
 
 class Certificates(Protocol):

@@ -205,11 +205,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hono_auth_ids: Annotated[
         str, about("What the auth-id of a Hono credential with a password must match.")
     ] = r"[a-zA-Z0-9\-_=.]+"
-    webhooks_private: Annotated[
+    calls_private: Annotated[
         bool,
         about(
-            "Whether webhooks of tenants may go to private, loopback and link-local addresses, and over "
-            "plain http."
+            "Whether what tenants have called (webhooks, OCSP responders) may be at private, loopback and "
+            "link-local addresses, and webhooks over plain http."
         ),
     ] = False
     throttle_attempts: Annotated[

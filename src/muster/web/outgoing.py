@@ -90,13 +90,17 @@ class Line:
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """Give the status of the answer. Unavailable when none came, with a reason that holds no secret."""
+        return (await self.ask(url, body, headers))[0]
+
+    async def ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Do as post; give status and body, of which at most MOST_READ bytes are read."""
         try:
             async with asyncio.timeout(SECONDS):
-                return await self._post(url, body, headers)
+                return await self._ask(url, body, headers)
         except TimeoutError:
             raise Unavailable("no answer in time") from None
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def _ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         import httpx  # noqa: PLC0415
 
         place = httpx.URL(url)
@@ -113,7 +117,7 @@ class Line:
                 extensions={**self._extensions(), "sni_hostname": place.host},
             )
             try:
-                return await self._status(request)
+                return await self._exchange(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 last = _reason(error)
             except httpx.HTTPError as error:
@@ -123,26 +127,26 @@ class Line:
     def _extensions(self) -> dict[str, dict[str, float | None]]:
         return {"timeout": self._client.timeout.as_dict()}
 
-    async def _status(self, request: "httpx.Request") -> int:
+    async def _exchange(self, request: "httpx.Request") -> tuple[int, bytes]:
         answer = await self._client.send(request, stream=True)
         try:
-            await _finish(answer)
+            return answer.status_code, await _body(answer)
         finally:
             await answer.aclose()
-        return answer.status_code
 
 
-async def _finish(answer: "httpx.Response") -> None:
+async def _body(answer: "httpx.Response") -> bytes:
     """Read a short body, so that the connection can be used again; the status is known without it."""
     import httpx  # noqa: PLC0415
 
-    read = 0
+    read = b""
     with contextlib.suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(BODY_SECONDS):
             async for part in answer.aiter_raw():
-                read += len(part)
-                if read > MOST_READ:
-                    return
+                read += part
+                if len(read) > MOST_READ:
+                    break
+    return read[:MOST_READ]
 
 
 def _reason(error: Exception) -> str:

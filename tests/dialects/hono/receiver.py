@@ -37,6 +37,8 @@ class Receiver:
     statuses: list[int] = field(default_factory=list)
     """To answer, one after another; then 204."""
     status_of: Callable[[Call], int] | None = None
+    answer_to: Callable[[Call], bytes] | None = None
+    """Gives the body of the answer."""
     tail: bytes = b""
     """What the answer holds beside its status."""
     is_silent: bool = False
@@ -56,9 +58,9 @@ class Receiver:
                 status = self.statuses.pop(0) if self.statuses else 204
                 if self.status_of is not None:
                     status = self.status_of(call)
-                writer.write(
-                    f"HTTP/1.1 {status} X\r\n".encode() + (self.tail or b"Content-Length: 0\r\n\r\n")
-                )
+                body = self.answer_to(call) if self.answer_to is not None else b""
+                tail = self.tail or f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+                writer.write(f"HTTP/1.1 {status} X\r\n".encode() + tail)
                 await writer.drain()
         writer.close()
 

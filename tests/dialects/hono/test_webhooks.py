@@ -62,7 +62,7 @@ def door(database_url: Callable[..., str], keyring: Keyring, clock: TestClock) -
 
 @pytest.fixture
 async def teller(door: Door) -> AsyncIterator[Teller]:
-    door.options = replace(door.options, webhooks_private=True)
+    door.options = replace(door.options, calls_private=True)
     door.rebuild()
     made = Teller(door)
     yield made

@@ -23,5 +23,5 @@ class Options:
     max_bcrypt_cost: int = 10
     hash_functions: frozenset[str] = frozenset({"sha-256", "sha-512", "bcrypt", "argon2id"})
     max_bulk: int = 1000
-    webhooks_private: bool = False
+    calls_private: bool = False
     """Whether webhooks may go into private networks, and over plain http."""

@@ -1,6 +1,7 @@
 """What adapters ask, over HTTP: the shapes, statuses and cache hints of Hono's AMQP operations (spec B)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -50,7 +51,12 @@ def _allowed(tx: Tx, caller: Caller, find: Callable[[Tx, str], Tenant], name: st
     return tenant
 
 
-@post("/v1/southbound/tenant", operation_id="southboundGetTenant", status_code=200)
+@post(
+    "/v1/southbound/tenant",
+    operation_id="southboundGetTenant",
+    status_code=200,
+    opt={"errors": (NotFound,)},
+)
 async def get_tenant(
     request: AnyRequest, data: TenantQuery, desk: Desk, options: Options
 ) -> Rendered[dict[str, Any]]:
@@ -160,7 +166,9 @@ def _by_chain(
     """Provision what the certificate names; the adapter's word that it is valid is not enough."""
     options.certificates.read(chain[0])
     try:
-        shown = options.certificates.verify(chain, tenants.cas_of(tx, tenant.id), tx.now)
+        verified = options.certificates.verify(chain, tenants.cas_of(tx, tenant.id), tx.now)
+        # Adapters get the tenant's OCSP settings and ask the responder themselves (spec B.2, C.1).
+        shown = replace(verified, is_checked=True)
         _check_auth_id(tx, tenant.id, shown, auth_id, options)
         known = southbound.certificate_login(tx, tenant.id, shown)
         if isinstance(known, Unregistered):

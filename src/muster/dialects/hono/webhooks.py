@@ -56,7 +56,7 @@ async def set_webhook(
     it at once, and keeps the secret.
     """
     known = TenantId(checked(tenant, options.tenant_id, "tenant id"))
-    url = check_url(data.url, allows_private=options.webhooks_private)
+    url = check_url(data.url, allows_private=options.calls_private)
 
     def answer(made: tuple[Webhook, bool]) -> Reply:
         webhook, is_new = made

@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from muster.core.errors import Malformed, MusterError, Unavailable
+from muster.core.errors import Conflict, Malformed, MusterError, Unavailable
 from muster.core.model import DeviceId, TenantId
 from muster.plane.adapter.ports import Command, CommandSubscription, Deliver, Delivery
 from muster.plane.link import Link
@@ -184,7 +184,8 @@ class Downstream:
     ) -> Answer | None:
         """Send a command as an application does; with *wait* give the device's answer.
 
-        Unavailable while the broker is away, when nobody takes the command, or no answer comes in time.
+        Unavailable while the broker is away; Conflict when nobody takes the command, or no answer comes in
+        time; Malformed when no topic can hold it.
         """
         if not self._link.is_up:
             raise Unavailable("the broker is away")
@@ -283,14 +284,14 @@ def _check(said: bytes) -> None:
     if said == _OUTCOMES[Delivery.REJECTED]:
         raise Malformed("the command's name fits into no topic")
     if said != _OUTCOMES[Delivery.ACCEPTED]:
-        raise Unavailable("the device did not take the command")
+        raise Conflict("the device did not take the command")
 
 
 async def _within(awaited: "asyncio.Future[Msg]", seconds: float, otherwise: str) -> Msg:
     try:
         return await asyncio.wait_for(awaited, seconds)
     except TimeoutError:
-        raise Unavailable(otherwise) from None
+        raise Conflict(otherwise) from None
 
 
 def _answer(message: Msg) -> Answer:
