@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from muster.assembly.parts import Parts
-from muster.ca.facts import read_certificate
+from muster.ca.facts import identity_of
 from muster.ca.secrets import Keyring
 from muster.core import events, messaging, pki, presence
 from muster.core.certificates import Shown
@@ -187,8 +187,8 @@ class _Answers:
 
     async def _by_certificate(self, certificate: bytes, login: Login) -> Rights | Refusal:
         """Let a device in whose chain the TLS front verified."""
-        facts = read_certificate(certificate)
-        shown = Shown(serial=facts.serial, fingerprint=facts.fingerprint)
+        serial, fingerprint = identity_of(certificate)
+        shown = Shown(serial=serial, fingerprint=fingerprint)
         return await self._store.read(pki.login, shown, login.username, login.client_id)
 
     async def claim_client_id(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from hashlib import sha256
 
 from muster.assembly import authorities as kept
 from muster.assembly.lists import Lists
@@ -33,6 +34,9 @@ from muster.core.model import Instant
 from muster.core.ports import Store, Tx
 
 _MOST_SECONDS = 100 * 365 * 86_400
+_VERIFIED, _MOST_VERIFIED = 60_000_000, 4096
+"""Microseconds for which a chain found good is not verified again, never beyond the end of its first
+certificate; and how many chains. Whether a certificate is revoked its record says, each time."""
 _REFRESH = 10_000_000
 """Microseconds after which another process's change of the CAs is noticed at the latest."""
 
@@ -81,6 +85,8 @@ class OwnCa:
         self._records: list[AuthorityRecord] = []
         self._all = Authorities(())
         self._looked_at = Instant(0)
+        self._verified: dict[bytes, tuple[Shown, Instant, Instant]] = {}
+        """Chains that were good, from when until when they are not verified again."""
         self.on_change: Callable[[], None] = lambda: None
         """Called when there are other CAs than before."""
 
@@ -92,6 +98,7 @@ class OwnCa:
         is_changed = [each.id for each in found] != [each.id for each in self._records]
         if is_changed:
             self._all = kept.joined(found)
+            self._verified.clear()
         self._records = found
         self._looked_at = self.clock()
         if is_changed:
@@ -165,8 +172,16 @@ class OwnCa:
         return self._verify(chain_der)
 
     def _verify(self, chain_der: Sequence[bytes]) -> Shown:
-        found = verify_chain(chain_der[0], chain_der[1:], self._all.anchors, self.clock())
-        return Shown(serial=found.serial, fingerprint=found.fingerprint)
+        now, mark = self.clock(), sha256(b"".join(sha256(each).digest() for each in chain_der)).digest()
+        known = self._verified.get(mark)
+        if known is not None and known[1] <= now < known[2]:
+            return known[0]
+        found = verify_chain(chain_der[0], chain_der[1:], self._all.anchors, now)
+        shown = Shown(serial=found.serial, fingerprint=found.fingerprint)
+        if len(self._verified) >= _MOST_VERIFIED:
+            self._verified.clear()
+        self._verified[mark] = (shown, now, min(Instant(now + _VERIFIED), found.not_after))
+        return shown
 
     async def revocation_list(self, issuer_id: str | None) -> RevocationList:
         """Give the current list of a CA, by default of the one that signs. NotFound if it is not ours."""

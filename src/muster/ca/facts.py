@@ -64,6 +64,14 @@ def read_certificate(data: bytes | str) -> CertificateFacts:
         raise Malformed("the certificate cannot be read") from None
 
 
+def identity_of(der: bytes) -> tuple[str, bytes]:
+    """Give serial and SHA-256 fingerprint of a certificate (DER) that was verified before. Malformed."""
+    try:
+        return serial_text(abs(x509.load_der_x509_certificate(der).serial_number)), sha256(der).digest()
+    except UNREADABLE:
+        raise Malformed("the certificate cannot be read") from None
+
+
 def _load(data: bytes) -> x509.Certificate:
     if not 0 < len(data) <= 2 * MAX_CERTIFICATE:
         raise ValueError("too large")
