@@ -37,6 +37,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+NOBODY_LISTENS = {"POST /v1/commands/{tenant}/{device}/{command}"}
+"""Where 503 is no failure of the server: it says that no device is there."""
 FEW = 4
 MANY = int(os.environ.get("MUSTER_EXAMPLES", "100"))
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
@@ -204,7 +206,8 @@ def _try_operation(
         hypothesis.assume(operation.label != "POST /users" or {"credentials", "password"} & _keys(case.body))
         answer = case.call(headers=caller, timeout=20)
         seen.add(answer.status_code)
-        case.validate_response(answer, checks=CHECKS)
+        is_honest = operation.label in NOBODY_LISTENS and answer.status_code == 503
+        case.validate_response(answer, checks=CHECKS[1:] if is_honest else CHECKS)
 
     def name(case: Any) -> None:
         for variable in case.path_parameters:
@@ -283,6 +286,8 @@ UNREACHED: dict[str, set[str]] = {
         "POST /password/reset-request",
         "PUT /password/reset",
         "GET /things/bootstrap/secure/{external_id}",
+        # It needs a thing's key.
+        "GET /channels/{channel}/messages",
     },
     "hono": {
         # Their paths go on over several segments, which a generator cannot say; the fourth needs a status.
