@@ -103,8 +103,8 @@ async def operations(house: House) -> dict[str, tuple[str, str, dict]]:
 
 
 async def test_every_route_has_a_golden_file(house: House):
-    """Sealed bytes differ each time; that route has a test of its own."""
-    named = set(await operations(house)) - {"bootstrapSecure"}
+    """Sealed bytes differ each time, messages need a broker: these two have tests of their own."""
+    named = set(await operations(house)) - {"bootstrapSecure", "readMessages"}
     assert named == {file.stem for file in GOLDEN.glob("*.http")}
 
 
