@@ -131,6 +131,7 @@ PUBLIC = {
     "identify": "test_a_thing_learns_nothing_of_others",
     "accessByKey": "test_a_thing_learns_nothing_of_others",
     "accessById": "test_a_thing_learns_nothing_of_others",
+    "readMessages": "test_messages",
 }
 
 OPEN_BODIES: Mapping[str, Body] = {

@@ -20,7 +20,7 @@ from muster.assembly.parts import keyring_of
 from muster.ca.tokens import Tokens
 from muster.settings import load
 from tests.journeys.access_world import Callers, World, callers, member_without_rights, send
-from tests.journeys.server import Server
+from tests.journeys.server import Server, free_port
 
 EMPTY_LISTS = re.compile(
     r"^(list|search|getProfile|get(Layout|Available))|^(createUser|createDomain|refresh|provision$|bootstrap)"
@@ -148,7 +148,9 @@ class Operation:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("access"), MUSTER_THROTTLE_ATTEMPTS="1000000") as running:
+    """With a broker, so that what speaks of messages is there as well."""
+    folder, mqtt = tmp_path_factory.mktemp("access"), f"127.0.0.1:{free_port()}"
+    with Server(folder, MUSTER_THROTTLE_ATTEMPTS="1000000", MUSTER_MQTT=mqtt) as running:
         yield running
 
 

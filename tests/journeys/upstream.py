@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tests.journeys.printed import Document, Reply
 from tests.journeys.server import Server
 
-PORTS = (8180, 8182, 8189, 8190, 8202, 8204, 8888, 8091, 8989, 9002, 9006)
+PORTS = (8180, 8182, 8185, 8186, 8189, 8190, 8202, 8905, 8204, 8888, 8091, 8989, 9002, 9006)
 
 
 def free_host() -> str:

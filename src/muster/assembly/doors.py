@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import msgspec
+
 from muster import __version__
 from muster.assembly import hono
 from muster.assembly.mail import sender_of
@@ -18,14 +20,20 @@ from muster.core.throttle import Throttle
 from muster.dialects.est import routes as est
 from muster.dialects.magistrala import door as magistrala
 from muster.dialects.magistrala.options import Options as MagistralaOptions
-from muster.dialects.magistrala.problems import Problem as MagistralaProblem
 from muster.dialects.magistrala.problems import problem as magistrala_problem
 from muster.dialects.mainflux import door as mainflux
 from muster.dialects.mainflux.options import Options as MainfluxOptions
-from muster.plane import http
+from muster.plane import http, reader
 from muster.plane.websocket import WebSockets
 from muster.web import app as web
 from muster.web.desk import Desk
+
+
+class MessageProblem(msgspec.Struct, kw_only=True):
+    """The body of a failure at the door for messages; Mainflux's has no `message`."""
+
+    error: str
+    message: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Provisioner:
@@ -64,9 +72,10 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    more = [http.domain_routes(_door(parts, messages))]
+    modern = [http.domain_routes(_door(parts, messages))]
+    legacy = [reader.legacy_routes(_door(parts, messages))]
     options = _magistrala(parts, throttle)
-    doors = [magistrala.dialect(options, more), mainflux.dialect(_mainflux(parts, options))]
+    doors = [magistrala.dialect(options, modern), mainflux.dialect(_mainflux(parts, options), legacy)]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
     doors.append(hono.dialect(parts, throttle, messages))
@@ -102,13 +111,14 @@ def _door(parts: Parts, messages: Messages) -> http.Door:
 
 
 def _messages(parts: Parts, messages: Messages) -> web.Dialect:
-    """Give the door for messages: one for all dialects, with the error bodies of the newest."""
+    """Give the door for messages: one for all dialects; its errors are those of the one that is spoken."""
     return web.Dialect(
         name="messages",
         title="Muster: messages",
         handlers=[http.adapter_routes(_door(parts, messages))],
         problem=magistrala_problem,
-        problem_type=MagistralaProblem,
+        problem_type=MessageProblem,
+        speaks_as=("magistrala", "mainflux"),
         ports=http.PORTS,
         line_end=b"\n",
         tenant_variable="domain",

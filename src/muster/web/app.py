@@ -198,8 +198,14 @@ class App:
         request.dialect = choose(request, candidates, {}).name
         return WrongMethod(allow) if allow else NoRoute()
 
-    def _problem(self, request: Request, error: Exception) -> Rendered[Any]:
+    def _spoken(self, request: Request) -> Dialect:
         dialect = self._dialects.get(request.dialect, self._default)
+        if not dialect.speaks_as:
+            return dialect
+        return choose(request, [self._dialects[name] for name in dialect.speaks_as], {})
+
+    def _problem(self, request: Request, error: Exception) -> Rendered[Any]:
+        dialect = self._spoken(request)
         if isinstance(error, WrongMethod) and request.scope["method"] == "OPTIONS":
             return Rendered(204, [_allow(error)], b"")
         if not isinstance(error, MusterError):

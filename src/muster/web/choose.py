@@ -40,6 +40,8 @@ class Dialect:
     """By `POST /users`: whether a body with these names is its own."""
     line_end: bytes = b""
     """What ends its JSON bodies."""
+    speaks_as: Sequence[str] = ()
+    """Names of dialects of which a request means one: its errors are said in that one's way."""
     login: Callable[[Request], Awaitable[Evidence | None]] | None = None
     """Tells who calls where the header Authorization is no user's token; None: it is a token after all."""
     allows_origins: bool = False

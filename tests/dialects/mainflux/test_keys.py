@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dialects.mainflux.house import House, unknown
+from tests.dialects.mainflux.house import PASSWORD, House, unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -36,9 +36,45 @@ async def test_a_key_ends_with_its_time(house: House, clock):
     assert 401 == (await house.call("GET", "/things", key)).status_code
 
 
-@pytest.mark.parametrize("body", [{"type": 0}, {"type": 1}, {"type": 3}, {}, {"type": 2, "duration": -1}])
-async def test_only_api_keys_are_made_here(house: House, body: dict):
-    """Login tokens come from a password, recovery tokens by email."""
+async def test_a_key_of_type_0_is_a_token(house: House, clock):
+    """It names the caller, lives as long as asked for or as a login, and ends with the password."""
+    token = await house.user()
+    made = (await house.call("POST", "/keys", token, json={"type": 0})).json()
+    short = (await house.call("POST", "/keys", token, json={"type": 0, "duration": 60})).json()
+    assert ["value", "issued_at", "expires_at"] == list(made)
+    profile = await house.call("GET", "/users/profile", made["value"])
+    assert (200, house.email()) == (profile.status_code, profile.json()["email"])
+    clock.micros += 60_000_000
+    assert 403 == (await house.call("GET", "/users/profile", short["value"])).status_code
+    assert 200 == (await house.call("GET", "/users/profile", made["value"])).status_code
+    change = {"old_password": PASSWORD, "password": f"{PASSWORD}9"}
+    assert 201 == (await house.call("PATCH", "/password", made["value"], json=change)).status_code
+    assert 403 == (await house.call("GET", "/users/profile", made["value"])).status_code
+
+
+@pytest.mark.parametrize("kind", [0, 2])
+async def test_whoever_has_but_a_key_makes_no_more_of_them(house: House, kind: int):
+    """Neither keys nor tokens: a key that was found must not outlive its end."""
+    token = await house.user()
+    key = (await house.call("POST", "/keys", token, json={"type": 2})).json()["value"]
+    assert 403 == (await house.call("POST", "/keys", key, json={"type": kind})).status_code
+
+
+@pytest.mark.parametrize("kind", [0, 2])
+async def test_a_repeated_request_gives_the_same_key(house: House, kind: int):
+    """With an Idempotency-Key, the value too; with another body it is refused."""
+    token, headers = await house.user(), {"Idempotency-Key": house.own("key")}
+    body = {"type": kind, "duration": 60}
+    first = await house.call("POST", "/keys", token, json=body, headers=headers)
+    again = await house.call("POST", "/keys", token, json=body, headers=headers)
+    assert (201, first.content) == (again.status_code, again.content)
+    other = await house.call("POST", "/keys", token, json={**body, "duration": 61}, headers=headers)
+    assert 201 != other.status_code
+
+
+@pytest.mark.parametrize("body", [{"type": 1}, {"type": 3}, {}, {"type": 2, "duration": -1}])
+async def test_other_keys_are_not_made_here(house: House, body: dict):
+    """Recovery tokens come by email: a token that was found must not be good for a new password."""
     token = await house.user()
     assert 400 == (await house.call("POST", "/keys", token, json=body)).status_code
 

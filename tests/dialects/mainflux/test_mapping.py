@@ -5,6 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from tests.dialects.mainflux.conftest import NewHouse
 from tests.dialects.mainflux.house import JSON, PASSWORD, House
@@ -128,3 +133,78 @@ async def test_without_such_a_layout_a_call_without_header_is_the_other_dialects
     theirs, ours = await house.call("GET", "/mapping"), await house.call("GET", "/mapping", port=8190)
     assert (401, ["error", "message"]) == (theirs.status_code, list(theirs.json()))
     assert (401, b"") == (ours.status_code, ours.content)
+
+
+# --- with certificates -------------------------------------------------------------------------------------
+
+LAYOUT = """
+    [bootstrap]
+      x509_provision = true
+    [[things]]
+      name = "gateway"
+      [things.metadata]
+        external_id = "xxxxxx"
+    [[things]]
+      name = "export"
+    [[channels]]
+      name = "control-channel"
+      [channels.metadata]
+        type = "control"
+"""
+
+
+@pytest.mark.parametrize("is_in_layout", [True, False])
+async def test_each_thing_gets_a_certificate_and_the_agent_fetches_its_own(
+    new_house: NewHouse, tmp_path: Path, is_in_layout: bool
+):
+    """By the layout or upstream's variable: one for each thing; the gateway's is in its bootstrap reply."""
+    if is_in_layout:
+        (tmp_path / "config.toml").write_text(LAYOUT)
+    house = await new_house(**({} if is_in_layout else {"MF_PROVISION_X509_PROVISIONING": "true"}))
+    token = await house.user()
+    made = await house.mapped(token)
+    assert ["things", "channels", "client_cert", "client_key", "ca_cert", "whitelisted"] == list(made)
+    things = [thing["id"] for thing in made["things"]]
+    assert (2 if is_in_layout else 1) == len(things)
+    assert things == list(made["client_cert"]) == list(made["client_key"])
+    for thing in things:
+        certificate = x509.load_pem_x509_certificate(made["client_cert"][thing].encode())
+        key = load_pem_private_key(made["client_key"][thing].encode(), None)
+        assert [thing] == [n.value for n in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        assert certificate.public_key() == key.public_key()
+        known = x509.load_pem_x509_certificates(made["ca_cert"].encode())
+        (authority,) = [each for each in known if each.subject == certificate.issuer]
+        certificate.verify_directly_issued_by(authority)
+    fetched = (await house.call("GET", f"/things/bootstrap/{house.own('gw')}", "key")).json()
+    assert made["client_cert"][things[0]] == fetched["client_cert"]
+    assert made["client_key"][things[0]] == fetched["client_key"]
+    assert made["ca_cert"] == fetched["ca_cert"]
+    assert made == await house.mapped(token)
+    listed = (await house.call("GET", f"/certs/{things[0]}", token)).json()
+    assert [made["client_cert"][things[0]]] == [each["cert"] for each in listed["certs"]]
+
+
+async def test_a_gateway_that_made_its_own_key_keeps_it(new_house: NewHouse):
+    """With a signing request nobody else ever has the key, not even the bootstrap reply."""
+    house = await new_house(MF_PROVISION_X509_PROVISIONING="true")
+    token, key = await house.user(), ec.generate_private_key(ec.SECP256R1())
+    asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256())
+    body = {
+        "external_id": house.own("gw"),
+        "external_key": "key",
+        "csr": asked.public_bytes(Encoding.PEM).decode(),
+    }
+    made = (await house.call("POST", "/mapping", token, json=body)).json()
+    (certificate,) = made["client_cert"].values()
+    assert key.public_key() == x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    fetched = (await house.call("GET", f"/things/bootstrap/{house.own('gw')}", "key")).json()
+    assert certificate == fetched["client_cert"]
+    assert "client_key" not in {**fetched, **made}
+
+
+async def test_without_certificates_the_reply_has_none(house: House):
+    """Nor has the bootstrap reply: the members are left out, as upstream does."""
+    token = await house.user()
+    made = await house.mapped(token)
+    fetched = (await house.call("GET", f"/things/bootstrap/{house.own('gw')}", "key")).json()
+    assert set() == {"client_cert", "client_key", "ca_cert"} & {*made, *fetched}

@@ -7,15 +7,15 @@ from litestar import delete, get, patch, post, put
 
 from muster.core import bootstrap
 from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig
-from muster.core.errors import Forbidden, Malformed, NotFound
+from muster.core.errors import Malformed, NotFound
 from muster.core.model import BootstrapConfig, Json, Secret, TenantId
 from muster.core.ports import Active, Condition, Has, Is, Page
 from muster.core.registry import check_name
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
-from muster.web import auth
+from muster.web import fetching
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
-from muster.web.request import incoming
+from muster.web.fetching import Fetch
 from muster.web.wire import number, text, window
 
 MAX_EXTERNAL = 1024
@@ -320,37 +320,9 @@ async def set_state(request: AnyRequest, domain: str, client: str, data: State, 
 # --- the device's side -------------------------------------------------------------------------------
 
 
-async def _fetch(
-    request: AnyRequest,
-    external_id: str,
-    key: Callable[[str], str],
-    desk: Desk,
-    options: Options,
-    answer: Callable[[Fetched], Reply],
-) -> Rendered[Fetched]:
-    """Answer a device; failures are slowed down per external id and source, whatever their reason."""
-    external_id = external_id.removeprefix("/")
-    source = request.client.host if request.client else ""
-    options.throttle.check(("bootstrap", external_id, source), desk.clock())
-    bundle = options.pki.ca_bundle if options.pki is not None else ""
-
-    def reply(view: ConfigView) -> Reply:
-        return answer(fetched(view, bundle))
-
-    try:
-        chain = incoming(request).client_chain
-        if chain and options.pki is not None and not auth.has_token(request):
-            known = await options.pki.verify(chain)
-            return await desk.read_open(
-                request, bootstrap.fetch_by_certificate, external_id, known, reply=reply
-            )
-        sent = auth.device_key(request)
-        if not sent:
-            raise Malformed("missing or invalid bearer entity key")
-        return await desk.read_open(request, bootstrap.fetch, external_id, Secret(key(sent)), reply=reply)
-    except (Forbidden, NotFound):
-        options.throttle.failed(("bootstrap", external_id, source), desk.clock())
-        raise
+def _how(options: Options, reads_key: Callable[[str], str] = str) -> Fetch:
+    missing = Malformed("missing or invalid bearer entity key")
+    return Fetch(throttle=options.throttle, pki=options.pki, missing=missing, reads_key=reads_key)
 
 
 @get(
@@ -360,7 +332,11 @@ async def _fetch(
 )
 async def fetch(request: AnyRequest, external_id: str, desk: Desk, options: Options) -> Rendered[Fetched]:
     """Give a device its configuration for its external id and key."""
-    return await _fetch(request, external_id, str, desk, options, lambda body: Reply(body=body))
+
+    def answer(view: ConfigView, bundle: str) -> Reply:
+        return Reply(body=fetched(view, bundle))
+
+    return await fetching.fetch(request, external_id, desk, _how(options), answer)
 
 
 @get(
@@ -376,10 +352,11 @@ async def fetch_secure(
     if opened is None or sealed is None:
         raise NotFound("no bootstrap encryption key is configured")
 
-    def answer(body: Fetched) -> Reply:
-        return Reply(body=sealed(msgspec.json.encode(body)), media_type="application/octet-stream")
+    def answer(view: ConfigView, bundle: str) -> Reply:
+        body = sealed(msgspec.json.encode(fetched(view, bundle)))
+        return Reply(body=body, media_type="application/octet-stream")
 
-    return await _fetch(request, external_id, opened, desk, options, answer)
+    return await fetching.fetch(request, external_id, desk, _how(options, opened), answer)
 
 
 HANDLERS = [

@@ -11,11 +11,14 @@ SERVICES = {
     8180: "users",
     8182: "things",
     8189: "auth",
+    8185: "http",
+    8186: "ws",
     8190: "provision",
     8888: "provision",
     8091: "provision",
     8202: "bootstrap",
     8204: "certs",
+    8905: "message-reader",
     8989: "things",
 }
 """Upstream's service by the port it listens on (spec 0, B.4); 8888 and 8091 stand in the seeds."""

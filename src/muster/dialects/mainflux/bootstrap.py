@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from muster.core import bootstrap
 from muster.core.access import Caller
 from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig
-from muster.core.errors import Forbidden, Malformed, NotFound, Unauthenticated
+from muster.core.errors import Malformed, NotFound, Unauthenticated
 from muster.core.model import BootstrapConfig, Channel, Device, Secret
 from muster.core.ports import Active, Condition, Has, Is, Page, Tx, Window
 from muster.core.provision import NO_CONTENT
@@ -17,10 +17,10 @@ from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
 from muster.dialects.mainflux.places import home, tenant_of
 from muster.dialects.mainflux.problems import fetch_problem
-from muster.web import auth
+from muster.web import fetching
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.fetching import Fetch
 from muster.web.reply import JSON
-from muster.web.request import incoming
 from muster.web.wire import number, text, window
 
 MAX_EXTERNAL = 1024
@@ -304,37 +304,9 @@ async def set_state(request: AnyRequest, thing: str, data: State, desk: Desk) ->
 # --- the thing's side ----------------------------------------------------------------------------------
 
 
-async def _fetch(
-    request: AnyRequest,
-    external_id: str,
-    key: Callable[[str], str],
-    desk: Desk,
-    options: Options,
-    answer: Callable[[Fetched], Reply],
-) -> Rendered[Fetched]:
-    """Answer a thing; failures are slowed down per external id and source, whatever their reason."""
-    external_id = external_id.removeprefix("/")
-    mark = ("bootstrap", external_id, request.client.host if request.client else "")
-    options.throttle.check(mark, desk.clock())
-    bundle = options.pki.ca_bundle if options.pki is not None else ""
-
-    def shown(view: ConfigView) -> Reply:
-        return answer(fetched(view, bundle))
-
-    try:
-        chain = incoming(request).client_chain
-        if chain and options.pki is not None and not auth.has_token(request):
-            known = await options.pki.verify(chain)
-            return await desk.read_open(
-                request, bootstrap.fetch_by_certificate, external_id, known, reply=shown
-            )
-        sent = auth.device_key(request)
-        if not sent:
-            raise Unauthenticated
-        return await desk.read_open(request, bootstrap.fetch, external_id, Secret(key(sent)), reply=shown)
-    except (Forbidden, NotFound):
-        options.throttle.failed(mark, desk.clock())
-        raise
+def _how(options: Options, reads_key: Callable[[str], str] = str) -> Fetch:
+    missing = Unauthenticated()
+    return Fetch(throttle=options.throttle, pki=options.pki, missing=missing, reads_key=reads_key)
 
 
 _FETCH = {"public": True, "problem": fetch_problem}
@@ -353,10 +325,11 @@ def _reads_ids(request: AnyRequest) -> bool:
 async def fetch(request: AnyRequest, external_id: str, desk: Desk, options: Options) -> Rendered[Fetched]:
     """Give a thing its configuration for its external id and key."""
 
-    def answer(body: Fetched) -> Reply:
+    def answer(view: ConfigView, bundle: str) -> Reply:
+        body = fetched(view, bundle)
         return Reply(body=replace(body, channels=msgspec.UNSET) if _reads_ids(request) else body)
 
-    return await _fetch(request, external_id, str, desk, options, answer)
+    return await fetching.fetch(request, external_id, desk, _how(options), answer)
 
 
 @get("/things/bootstrap/secure/{external_id:path}", operation_id="bootstrapSecure", opt=_FETCH)
@@ -371,10 +344,10 @@ async def fetch_secure(
     if opened is None or sealed is None:
         raise NotFound
 
-    def answer(body: Fetched) -> Reply:
-        return Reply(body=sealed(msgspec.json.encode(body)))
+    def answer(view: ConfigView, bundle: str) -> Reply:
+        return Reply(body=sealed(msgspec.json.encode(fetched(view, bundle))))
 
-    return await _fetch(request, external_id, opened, desk, options, answer)
+    return await fetching.fetch(request, external_id, desk, _how(options, opened), answer)
 
 
 HANDLERS = [

@@ -1,5 +1,6 @@
 """The Mainflux door as a whole: its routes, its errors, and the signs of its requests."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from litestar import Router
@@ -22,8 +23,8 @@ def _is_legacy_user(names: AbstractSet[str]) -> bool:
     return bool(names & _OURS) and not names & _THEIRS
 
 
-def dialect(options: Options) -> Dialect:
-    """Give the door with the operator's decisions in it."""
+def dialect(options: Options, more: Sequence[Router] = ()) -> Dialect:
+    """Give the door with the operator's decisions in it, and with *more* routes of the same API."""
 
     def given() -> Options:
         return options
@@ -34,7 +35,7 @@ def dialect(options: Options) -> Dialect:
     return Dialect(
         name="mainflux",
         title="Muster: Mainflux API",
-        handlers=[routes],
+        handlers=[routes, *more],
         problem=problem,
         problem_type=Problem,
         ports=PORTS,

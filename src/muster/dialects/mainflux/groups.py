@@ -116,7 +116,7 @@ def _create(tx: Tx, caller: Caller, new: NewGroup) -> Node:
     return groups.create_group(tx, caller, home(caller), new)
 
 
-@post("/groups", operation_id="createGroup", status_code=201)
+@post("/groups", operation_id="createGroup", status_code=201, opt={"errors": (NotFound,)})
 async def create_group(request: AnyRequest, data: GroupIn, desk: Desk, options: Options) -> Rendered[None]:
     """Create a group, under another one or not."""
     new = NewGroup(

@@ -5,9 +5,11 @@ from litestar import delete, get, post
 from muster.core import keys
 from muster.core.access import Caller
 from muster.core.errors import Malformed
-from muster.core.model import ApiKey, Secret
+from muster.core.model import ApiKey, Instant, Secret, User
 from muster.core.ports import Tx
 from muster.dialects.mainflux import wire
+from muster.dialects.mainflux.options import Options
+from muster.dialects.mainflux.users import LOGIN, mint
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import rfc3339
 
@@ -24,9 +26,9 @@ class NewKey(wire.In, kw_only=True):
 
 
 class IssuedKey(wire.Out, kw_only=True):
-    """A key, shown once."""
+    """A key, shown once. A login token has no id: it is not kept."""
 
-    id: str
+    id: str = ""
     value: str
     issued_at: str
     expires_at: str = ""
@@ -44,13 +46,15 @@ class Key(wire.Out, kw_only=True):
 
 
 @post("/keys", operation_id="createKey", status_code=201)
-async def create_key(request: AnyRequest, data: NewKey, desk: Desk) -> Rendered[IssuedKey]:
-    """Make an API key; it does everything its user may do, but for the time it has."""
+async def create_key(request: AnyRequest, data: NewKey, desk: Desk, options: Options) -> Rendered[IssuedKey]:
+    """Make an API key (type 2); it does everything its user may do, for the time it has. Type 0: a token."""
     lifetime = data.duration or 0
-    if data.type != API_KEY:
+    if data.type not in (LOGIN, API_KEY):
         raise Malformed("invalid key type")
     if not 0 <= lifetime <= LONGEST:
         raise Malformed("invalid duration")
+    if data.type == LOGIN:
+        return await _login(request, desk, min(lifetime or options.token_lifetime, options.token_lifetime))
 
     def issued(made: tuple[ApiKey, Secret]) -> Reply:
         key, secret = made
@@ -60,6 +64,26 @@ async def create_key(request: AnyRequest, data: NewKey, desk: Desk) -> Rendered[
         return Reply(status=201, body=body)
 
     return await desk.run(request, keys.create_key, lifetime=lifetime, kind=API_KEY, reply=issued)
+
+
+async def _login(request: AnyRequest, desk: Desk, lifetime: int) -> Rendered[IssuedKey]:
+    """Give the caller another token, as a password does; whoever has but a key gets none."""
+
+    def issued(user: User) -> Reply:
+        now = desk.clock()
+        body = IssuedKey(
+            value=mint(desk, user, LOGIN, lifetime),
+            issued_at=rfc3339(now),
+            expires_at=rfc3339(Instant(now + lifetime * 1_000_000)),
+        )
+        return Reply(status=201, body=body)
+
+    return await desk.run(request, _by_token, reply=issued)
+
+
+def _by_token(_: Tx, caller: Caller) -> User:
+    keys.by_token(caller)
+    return caller.user
 
 
 def _expiry(key: ApiKey) -> str:
