@@ -61,6 +61,7 @@ class World:
         self.asked = asyncio.Event()
         self.arrived = asyncio.Condition()
         self.trouble: Exception | None = None
+        self.is_barred = False
 
     async def pass_gate(self) -> None:
         self.asked.set()
@@ -70,7 +71,10 @@ class World:
 
     async def authenticate(self, evidence: Evidence) -> AdapterDevice | AdapterRefusal:
         self.evidence.append(evidence)
+        is_barred = self.is_barred
         await self.pass_gate()
+        if is_barred:
+            return AdapterRefusal(code=ConnackCode.NOT_AUTHORIZED, reason="disabled")
         password = evidence.password
         if evidence.chain_der:
             return AdapterDevice(tenant_id=T, device_id=DeviceId("certified"))
@@ -401,8 +405,9 @@ def test_a_cut_ends_the_sessions_of_the_device_and_no_others(run) -> None:
 
 
 @pytest.mark.parametrize("device_id", [DeviceId("d0"), None], ids=["device", "tenant"])
-def test_a_cut_during_the_authentication_is_not_missed(run, device_id) -> None:
-    """A device judged by rights that were taken away meanwhile is refused; others get in."""
+@pytest.mark.parametrize("is_barred", [False, True], ids=["old news", "barred"])
+def test_a_cut_during_the_authentication_is_not_missed(run, device_id, is_barred) -> None:
+    """A device is judged again when its rights changed meanwhile: what holds is what they are now."""
 
     async def story():
         async with site() as here:
@@ -412,9 +417,31 @@ def test_a_cut_during_the_authentication_is_not_missed(run, device_id) -> None:
             await asyncio.wait_for(here.world.asked.wait(), PATIENCE)
             here.adapter.cut(TenantId("U"), device_id)
             here.adapter.cut(T, device_id)
+            here.world.is_barred = is_barred
             here.world.gate.set()
+            code = ConnackCode.NOT_AUTHORIZED if is_barred else ConnackCode.ACCEPTED
+            assert await device.next() == Connack(code=code)
+            assert len(here.world.evidence) == 2
+
+
+def test_who_is_cut_each_time_it_is_judged_may_come_back_later(run) -> None:
+    """After three times it is told so."""
+
+    async def story():
+        async with site() as here:
+            judged = here.world.authenticate
+
+            async def cut_and_judge(evidence: Evidence) -> AdapterDevice | AdapterRefusal:
+                answer = await judged(evidence)
+                here.adapter.cut(T)
+                return answer
+
+            here.world.authenticate = cut_and_judge
+            here.adapter.ports = here.world
+            device = await here.device()
+            device.send(Connect(client_id="c", username="d0@T", password=b"pw"))
             assert await device.next() == Connack(code=ConnackCode.SERVER_UNAVAILABLE)
-            await here.known("d0")
+            assert len(here.world.evidence) == 3
 
     run(story())
 

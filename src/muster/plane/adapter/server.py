@@ -46,6 +46,7 @@ _UNAVAILABLE: Final = AdapterRefusal(
     code=ConnackCode.SERVER_UNAVAILABLE, reason="the registry does not answer"
 )
 _UNDELIVERED: Final = Failure(status=503, text="service unavailable")
+_ATTEMPTS: Final = 3
 _CUT_MEANWHILE: Final = AdapterRefusal(code=ConnackCode.SERVER_UNAVAILABLE, reason="rights changed meanwhile")
 
 _T = TypeVar("_T")
@@ -172,6 +173,14 @@ class Adapter:
         return task
 
     async def authenticate(self, evidence: Evidence) -> AdapterDevice | AdapterRefusal:
+        """Judge a device; again when its rights change meanwhile, for the word may be of before it came."""
+        for _ in range(_ATTEMPTS):
+            answer = await self._judge(evidence)
+            if answer is not _CUT_MEANWHILE:
+                break
+        return answer
+
+    async def _judge(self, evidence: Evidence) -> AdapterDevice | AdapterRefusal:
         watch = self._cuts.begin()
         try:
             answer = await self.ask(self.ports.authenticate(evidence), _UNAVAILABLE)
