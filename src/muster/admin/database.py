@@ -1,7 +1,5 @@
 """`muster db` and `muster doctor`: care of the database this machine's Muster works on."""
 
-import contextlib
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -58,9 +56,7 @@ def check(machine: Machine, config: Path | None) -> None:
 
     with sentences():
         url = _url(machine, config)
-        # alembic says on standard output what check gives back.
-        with contextlib.redirect_stdout(io.StringIO()):
-            difference = upkeep.check(url)
+        difference = upkeep.check(url)
     if difference is not None:
         raise click.ClickException(difference)
     say(f"the schema is as it must be, version {migrations.HEAD}")
