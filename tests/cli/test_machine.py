@@ -197,6 +197,17 @@ def test_a_port_for_mqtt_that_is_taken_stops_the_start(machine: Shell) -> None:
     assert "Muster answers" not in ran.err
 
 
+def test_a_certificate_that_is_none_is_named(machine: Shell) -> None:
+    """With its file and the setting."""
+    file = machine.file("server.pem", "no certificate")
+    machine.environment |= {
+        f"MUSTER_{door}": "" for door in ("HTTP", "MQTT", "MQTTS", "MQTT_WS", "ADAPTER_MQTT")
+    }
+    machine.environment |= {"MUSTER_TLS_CERTIFICATE": file, "MUSTER_TLS_KEY": file}
+    machine.environment["MUSTER_HTTPS"] = f"127.0.0.1:{free_port()}"
+    machine.try_("serve").refused(file, "MUSTER_TLS_CERTIFICATE")
+
+
 def test_the_demo_says_so_where_nobody_can_register(tmp_path: Path) -> None:
     """And what to do instead."""
     with Server(tmp_path, MUSTER_SELF_REGISTER="false") as closed:
