@@ -99,6 +99,7 @@ def test_a_lost_master_key_is_not_replaced_by_a_new_one(tmp_path: Path) -> None:
 
 def test_a_master_key_that_cannot_be_one_is_named(machine: Shell) -> None:
     """By its variable."""
+    machine("db", "upgrade")
     machine.environment["MUSTER_MASTER_KEY"] = "short"
     machine.try_("doctor").refused("MUSTER_MASTER_KEY: master key 1")
 
@@ -109,6 +110,20 @@ def test_a_damaged_database_is_told_in_a_sentence(machine: Shell, verb: tuple[st
     (machine.folder / "data").mkdir()
     (machine.folder / "data" / "muster.db").write_bytes(b"what was left after the disk failed" * 1000)
     machine.try_(*verb).refused("muster.db is damaged or no database")
+
+
+@pytest.mark.parametrize(
+    "verb", [("doctor",), ("users", "recover", "jane"), ("db", "backup", "copy.db"), ("db", "check")]
+)
+def test_looking_where_there_is_no_database_makes_none(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    """Whoever stands in the wrong folder is told; neither a file nor a key appears."""
+    owner = Shell(tmp_path, MUSTER_DATA_DIR=str(tmp_path / "data"))
+    asked = "muster db upgrade" if verb == ("db", "check") else "there is no database file"
+    owner.try_(*verb).refused(asked)
+    assert not (tmp_path / "data").exists()
+    (tmp_path / "data").mkdir()
+    owner.try_(*verb).refused(asked)
+    assert [] == list((tmp_path / "data").iterdir())
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(machine: Shell) -> None:

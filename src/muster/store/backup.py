@@ -26,6 +26,10 @@ def backup(url: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise errors.NotFound(f"the folder {path.parent} does not exist")
     place = locate(url)
+    if isinstance(place, File) and not place.path.exists():
+        raise errors.NotFound(
+            f"there is no database file {place.path}: does MUSTER_DATA_DIR name its folder?"
+        )
     partial = path.with_name(f"{path.name}.partial")
     with _discarded(partial):
         os.close(

@@ -36,7 +36,7 @@ def is_used(url: str) -> bool:
     """Say whether there is a user, as after any start. Unavailable when the database does not answer."""
     place = locate(url)
     if isinstance(place, File) and not place.path.exists():
-        return False
+        return False  # connecting would make it
     with snapshot(url) as connection:
         if not sa.inspect(connection).has_table(t.users.name):
             return False
