@@ -131,7 +131,8 @@ class Machine:
 def _share_meters(folder: "Path") -> None:
     """Have all processes measure into one folder; to be said before prometheus_client is imported."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # mkdir gives the mode to the last one alone
+    folder.mkdir(mode=0o700)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 

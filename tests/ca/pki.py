@@ -108,7 +108,9 @@ class Foreign:
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
-            .subject_name(subject(name) if isinstance(name, str) else name or subject("device"))
+            .subject_name(
+                subject(name) if isinstance(name, str) else subject("device") if name is None else name
+            )
             .issuer_name(self.name)
             .public_key(public_key or KEY.public_key())
             .serial_number(serial or next(_serials))

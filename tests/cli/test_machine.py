@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -12,7 +15,7 @@ from muster.core import tenancy
 from muster.store.engine import AnyStore
 from muster.store.lookup import find_user
 from tests.cli.conftest import Person, Shell
-from tests.journeys.server import Server, login, new_domain, new_user
+from tests.journeys.server import Server, free_port, login, new_domain, new_user
 
 KEY = token_urlsafe(32)
 
@@ -77,6 +80,91 @@ def test_a_copy_taken_from_a_running_server_brings_everything_back(tmp_path: Pat
     assert ([domain], []) == ([row["id"] for row in found], later)
 
 
+def test_a_lost_master_key_is_not_replaced_by_a_new_one(tmp_path: Path) -> None:
+    """A new one would open nothing: no command makes it, and with another one no server starts."""
+    owner = Shell(tmp_path, MUSTER_DATA_DIR=str(tmp_path / "data"))
+    with Server(tmp_path) as server:
+        new_domain(server, new_user(server, "jane"), "plant")
+    file = tmp_path / "data" / "master.key"
+    file.rename(tmp_path / "kept.key")
+    for words in (("doctor",), ("serve",), ("users", "recover", "jane")):
+        owner.try_(*words).refused(f"there is no key file {file}", "MUSTER_MASTER_KEY")
+    assert not file.exists()
+    owner.environment["MUSTER_MASTER_KEY"] = KEY
+    owner.try_("serve").refused("sealed with another master key")
+    assert "does not open" in owner.try_("doctor").out
+    owner.environment["MUSTER_MASTER_KEY"] = f"{KEY},{(tmp_path / 'kept.key').read_text().strip()}"
+    owner("doctor")
+
+
+def test_a_master_key_that_cannot_be_one_is_named(machine: Shell) -> None:
+    """By its variable."""
+    machine("db", "upgrade")
+    machine.environment["MUSTER_MASTER_KEY"] = "short"
+    machine.try_("doctor").refused("MUSTER_MASTER_KEY: master key 1")
+
+
+@pytest.mark.parametrize("verb", [("serve",), ("doctor",), ("db", "check"), ("db", "upgrade")])
+def test_a_damaged_database_is_told_in_a_sentence(machine: Shell, verb: tuple[str, ...]) -> None:
+    """With the file's name; it is no fault of the program."""
+    (machine.folder / "data").mkdir()
+    (machine.folder / "data" / "muster.db").write_bytes(b"what was left after the disk failed" * 1000)
+    machine.try_(*verb).refused("muster.db is damaged or no database")
+
+
+@pytest.mark.parametrize(
+    "verb", [("doctor",), ("users", "recover", "jane"), ("db", "backup", "copy.db"), ("db", "check")]
+)
+def test_looking_where_there_is_no_database_makes_none(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    """Whoever stands in the wrong folder is told; neither a file nor a key appears."""
+    owner = Shell(tmp_path, MUSTER_DATA_DIR=str(tmp_path / "data"))
+    asked = "muster db upgrade" if verb == ("db", "check") else "there is no database file"
+    owner.try_(*verb).refused(asked)
+    assert not (tmp_path / "data").exists()
+    (tmp_path / "data").mkdir()
+    owner.try_(*verb).refused(asked)
+    assert [] == list((tmp_path / "data").iterdir())
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(machine: Shell) -> None:
+    """Host, port and reason."""
+    nobody = free_port()
+    machine.environment["MUSTER_DATABASE_URL"] = f"postgresql://muster:s3cret@127.0.0.1:{nobody}/muster"
+    ran = machine.try_("db", "check").refused("127.0.0.1/muster", str(nobody), "refused")
+    assert "s3cret" not in ran.err
+
+
+def test_a_check_says_one_thing(machine: Shell) -> None:
+    """Nothing of the tools below."""
+    machine("db", "upgrade")
+    command = [sys.executable, "-m", "muster", "db", "check"]
+    ran = subprocess.run(command, env=machine.environment, capture_output=True, text=True, check=True)
+    assert "" == ran.stdout
+    assert 1 == len(ran.stderr.splitlines())
+
+
+def test_a_copy_is_nobody_elses(machine: Shell) -> None:
+    """Its mode says so; what stands in its way is named; a folder's name may be odd."""
+    machine.environment["MUSTER_DATA_DIR"] = str(machine.folder / "da%41ta #1?")
+    machine("db", "upgrade")
+    copy = machine.folder / "copy.db"
+    machine("db", "backup", str(copy))
+    assert 0o600 == copy.stat().st_mode & 0o777
+    machine.try_("db", "backup", "/nowhere/copy.db").refused("the folder /nowhere does not exist")
+    with contextlib.closing(sqlite3.connect(machine.folder / "other.db")) as other:
+        other.execute("CREATE TABLE t (a)")
+    machine.try_("db", "restore", str(machine.folder / "other.db")).refused("not a database of Muster")
+
+
+def test_findings_do_not_steer_the_terminal(machine: Shell) -> None:
+    """What devices are called is shown escaped."""
+    machine("db", "upgrade")
+    with contextlib.closing(sqlite3.connect(machine.folder / "data" / "muster.db")) as database:
+        database.execute("INSERT INTO tallies VALUES ('devices', 'a\x1b[31m\nb', 'enabled', 5)")
+        database.commit()
+    assert r"a\x1b[31m\nb" in machine.try_("doctor").out
+
+
 def test_the_doctor_tells_what_is_wrong(machine: Shell) -> None:
     """With an exit code, in words and as JSON."""
     machine("db", "upgrade")
@@ -111,6 +199,28 @@ def test_a_server_that_cannot_start_says_why(machine: Shell, server: Server) -> 
     machine.try_("serve", "--workers", "2").refused("PostgreSQL", code=2)
     machine.environment |= {"MUSTER_DATA_DIR": str(server.folder / "data")}
     machine.try_("serve").refused("in use")
+
+
+def test_a_port_for_mqtt_that_is_taken_stops_the_start(machine: Shell) -> None:
+    """As one for HTTP does: nobody waits for a broker that cannot come."""
+    doors = ("HTTP", "HTTPS", "MQTTS", "MQTT_WS", "ADAPTER_MQTT")
+    machine.environment |= {f"MUSTER_{door}": "" for door in doors}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        machine.environment |= {"MUSTER_MQTT": place, "MUSTER_HTTP": f"127.0.0.1:{free_port()}"}
+        ran = machine.try_("serve").refused(f"cannot listen on {place}: address already in use")
+    assert "Muster answers" not in ran.err
+
+
+def test_a_certificate_that_is_none_is_named(machine: Shell) -> None:
+    """With its file and the setting."""
+    file = machine.file("server.pem", "no certificate")
+    machine.environment |= {
+        f"MUSTER_{door}": "" for door in ("HTTP", "MQTT", "MQTTS", "MQTT_WS", "ADAPTER_MQTT")
+    }
+    machine.environment |= {"MUSTER_TLS_CERTIFICATE": file, "MUSTER_TLS_KEY": file}
+    machine.environment["MUSTER_HTTPS"] = f"127.0.0.1:{free_port()}"
+    machine.try_("serve").refused(file, "MUSTER_TLS_CERTIFICATE")
 
 
 def test_the_demo_says_so_where_nobody_can_register(tmp_path: Path) -> None:

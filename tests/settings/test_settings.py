@@ -119,6 +119,23 @@ def test_everything_wrong_is_said_at_once_with_place_and_reason(toml):
     ]
 
 
+def test_what_settings_say_of_each_other_is_said_at_once_too():
+    """Beside what cannot be read, but nothing about a default that merely stands in for it."""
+    environ = {
+        "MUSTER_HTTP": "nonsense",
+        "MUSTER_MQTT": "127.0.0.1:8080",
+        "MUSTER_PASSWORD_REGEX": "(",
+        "MUSTER_PUBLIC_URL": "example.com",
+        "MUSTER_ADMIN_EMAIL": "nobody",
+    }
+    assert [reason.partition(",")[0] for reason in refused(environ)] == [
+        "MUSTER_HTTP: expected host:port with a port of 0 to 65535",
+        "MUSTER_ADMIN_EMAIL: expected an e-mail address such as jane@example.com",
+        "MUSTER_PUBLIC_URL: expected an address such as https://muster.example.com",
+        "MUSTER_PASSWORD_REGEX: this is no regular expression: missing )",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

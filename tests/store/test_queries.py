@@ -16,6 +16,7 @@ from muster.core.ports import (
     HeldBy,
     InRole,
     Is,
+    Like,
     Not,
     OneOf,
     Order,
@@ -120,6 +121,29 @@ async def test_searching_for_nul_is_malformed(store: AnyStore, condition):
     """On both databases."""
     with pytest.raises(Malformed):
         await store.read(lambda tx: tx.select(m.Device, T1, condition))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Has("name", "a" * 60_000),
+        Has("name", "%" * 30_000),
+        Tagged("a" * 60_000),
+        Contains("metadata", {"k": "a" * 60_000}),
+        Like("name", (), "[" * 16_000),
+    ],
+)
+async def test_a_text_of_any_length_may_be_looked_for(store: AnyStore, condition):
+    """SQLite's LIKE and GLOB take patterns of 50,000 bytes at most; names are not that long."""
+    await store.run(lambda tx: tx.add(*DEVICES))
+    assert await ids(store, m.Device, T1, condition) == []
+
+
+@pytest.mark.parametrize("pattern", ["a*" * 10_000, "ä" * 10_000])
+async def test_a_pattern_beyond_all_reason_is_malformed(store: AnyStore, pattern):
+    """On both databases."""
+    with pytest.raises(Malformed, match="at most 16000 bytes"):
+        await store.read(lambda tx: tx.select(m.Device, T1, Like("name", (), pattern)))
 
 
 async def test_members_of_metadata_are_found_however_they_are_written(store: AnyStore):

@@ -1,7 +1,5 @@
 """`muster db` and `muster doctor`: care of the database this machine's Muster works on."""
 
-import contextlib
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -31,10 +29,14 @@ def db() -> None:
 
 
 def _url(machine: Machine, config: Path | None) -> str:
+    return machine.database_url(configuration(config).settings)
+
+
+def _folder(config: Path | None) -> None:
+    """Make the data folder of a SQLite database."""
     settings = configuration(config).settings
     if settings.database_url is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return machine.database_url(settings)
 
 
 @db.command()
@@ -45,6 +47,7 @@ def upgrade(machine: Machine, config: Path | None) -> None:
     from muster.store import migrations, upkeep  # noqa: PLC0415 slow to import
 
     with sentences():
+        _folder(config)
         before = upkeep.upgrade(_url(machine, config))
     say(f"the schema was at version {before or 'none'} and is at {migrations.HEAD}")
 
@@ -58,9 +61,7 @@ def check(machine: Machine, config: Path | None) -> None:
 
     with sentences():
         url = _url(machine, config)
-        # alembic says on standard output what check gives back.
-        with contextlib.redirect_stdout(io.StringIO()):
-            difference = upkeep.check(url)
+        difference = upkeep.check(url)
     if difference is not None:
         raise click.ClickException(difference)
     say(f"the schema is as it must be, version {migrations.HEAD}")
@@ -91,6 +92,7 @@ def restore(machine: Machine, path: Path, config: Path | None) -> None:
     from muster.store import backup as copies  # noqa: PLC0415
 
     with sentences():
+        _folder(config)
         copies.restore(_url(machine, config), path)
     say(f"restored from {path}; `muster doctor` proves it")
 
@@ -102,10 +104,13 @@ def restore(machine: Machine, path: Path, config: Path | None) -> None:
 def doctor(machine: Machine, config: Path | None, form: str) -> None:
     """Prove on the live database that nothing is half made, dangling or unsealed; exit code 1 otherwise."""
     from muster.store.doctor import examine  # noqa: PLC0415
+    from muster.store.upkeep import require_current  # noqa: PLC0415
 
     with sentences():
         settings = configuration(config).settings
-        found = [asdict(each) for each in examine(machine.database_url(settings), machine.keyring(settings))]
+        url = machine.database_url(settings)
+        require_current(url)  # before the keys: a first start makes them, nobody else needs to
+        found = [asdict(each) for each in examine(url, machine.keyring(settings))]
     if form == "json":
         click.echo(json.dumps({"findings": found}, indent=2, ensure_ascii=False))
     elif found:

@@ -25,9 +25,11 @@ def recover(machine: Machine, name: str, config: Path | None, form: str) -> None
     """
     from muster.ca.tokens import Tokens  # noqa: PLC0415 slow to import
     from muster.store.lookup import find_user  # noqa: PLC0415
+    from muster.store.upkeep import require_current  # noqa: PLC0415
 
     settings = configuration(config).settings
     with sentences():
+        require_current(machine.database_url(settings))
         user = find_user(machine.database_url(settings), name)
         if user is None or not user.is_enabled:
             raise click.ClickException(f"there is no enabled user {name!r}")

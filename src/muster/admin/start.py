@@ -109,5 +109,10 @@ def show_table(titles: list[str], rows: list[list[str]]) -> None:
 
     table = Table(*titles, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(_harmless(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 32_000).print(table, crop=False)
+
+
+def _harmless(text: str) -> str:
+    """Escape what is no printable character: an external id in a finding must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -41,7 +41,8 @@ class Identity:
         try:
             self.tls = ServerTls(chain_pem=chain, key_pem=key)
         except ValueError as error:
-            raise Unavailable(str(error)) from None
+            files = " and ".join(map(str, self._files() or ()))
+            raise Unavailable(f"{error} ({files}): MUSTER_TLS_CERTIFICATE, MUSTER_TLS_KEY") from None
         ca.on_change = self._follow
 
     def _follow(self) -> None:

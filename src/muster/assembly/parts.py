@@ -15,11 +15,14 @@ from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
 from muster.core import tenancy
+from muster.core.errors import Unavailable
 from muster.core.model import Instant, User
 from muster.core.ports import ANYWHERE, Is, Tx, Window
 from muster.settings import Configuration, Settings
 from muster.store import upkeep
+from muster.store.doctor import fits
 from muster.store.engine import AnyStore, open_store
+from muster.store.lookup import is_used
 from muster.web.observe import Lines, json_logger, log_as_json
 
 KEY_FILE = "master.key"
@@ -52,10 +55,26 @@ class Parts:
 
 
 def keyring_of(settings: Settings) -> Keyring:
-    """Give the installation's keys: from the setting, else from the key file, made at first start."""
+    """Give the installation's keys: from the setting, else from the key file, made at first start.
+
+    Unavailable when the file is gone and there is a database: a new key would open nothing in it.
+    """
     if settings.master_key is not None:
-        return Keyring(*masterkey.parse_master_keys(settings.master_key.reveal()))
-    return Keyring(*masterkey.load_or_make_master_keys(settings.data_dir / KEY_FILE))
+        return Keyring(*_named("MUSTER_MASTER_KEY", settings.master_key.reveal()))
+    path = settings.data_dir / KEY_FILE
+    if not path.exists() and is_used(database_url(settings)):
+        raise Unavailable(
+            f"there is no key file {path}, and the database is sealed with a master key: "
+            "put the file back, or give the key as MUSTER_MASTER_KEY"
+        )
+    return Keyring(*masterkey.load_or_make_master_keys(path))
+
+
+def _named(setting: str, value: str) -> tuple[bytes, ...]:
+    try:
+        return masterkey.parse_master_keys(value)
+    except masterkey.MasterKeyRefused as error:
+        raise masterkey.MasterKeyRefused(f"{setting}: {error.message}") from None
 
 
 def database_url(settings: Settings) -> str:
@@ -66,10 +85,15 @@ def database_url(settings: Settings) -> str:
 
 
 def prepare(configuration: Configuration) -> Parts:
-    """Make the data folder, bring the database up to date and open it."""
+    """Make the data folder, bring the database up to date and open it.
+
+    Unavailable when the master key is another one than that of the database.
+    """
     settings = configuration.settings
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     upkeep.upgrade(database_url(settings))
+    if not fits(database_url(settings), keyring_of(settings)):
+        raise Unavailable("the database is sealed with another master key than the one that is given")
     return open_parts(configuration)
 
 

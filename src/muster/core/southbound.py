@@ -200,6 +200,9 @@ def _vouching(tx: Tx, tenant_id: TenantId, shown: Shown) -> tuple[Tenant, Truste
     tenant, ca = tx.get(Tenant, ANYWHERE, tenant_id), tx.get(TrustedCa, tenant_id, shown.ca_id)
     if tenant is None or ca is None or not ca.is_valid(tx.now):
         raise Unauthenticated("nobody vouches for the certificate")
+    if not (shown.subject.text or ca.auth_id_template):
+        # All certificates without a subject would be one device; a name in a SAN counts by a template alone.
+        raise Unauthenticated("the certificate's subject is empty, and the CA has no auth-id-template")
     if hono(ca.extensions).get("ocsp-revocation-enabled") and not shown.is_checked:
         raise Unauthenticated("nobody asked the CA's OCSP responder whether the certificate is revoked")
     return tenant, ca

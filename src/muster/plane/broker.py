@@ -27,11 +27,16 @@ _SAID_ELSEWHERE = ("authentication error", "Auth callout service", "Websocket no
 """Muster's own log has a line with the reason for each refused login; TLS ends in front of the WebSocket."""
 _LEVELS = {b"WRN": logging.WARNING, b"ERR": logging.ERROR, b"FTL": logging.CRITICAL}
 _READY = "Server is ready"
+_NO_PLACE = re.compile(r"listen tcp (\S+): bind: (.+)")
 _LONGEST_LINE = 1024 * 1024
 _LINES_A_SECOND = 20
 _SHOWN = 500
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_SECONDS = 0.1, 5.0, 10.0
+
+
+class NoPlace(Unavailable):
+    """The broker may not listen where it is told to: waiting will not help, other settings will."""
 
 
 def find_binary(chosen: str | None) -> Path:
@@ -91,11 +96,21 @@ class Broker:
         await self.wait_up(patience)
 
     async def wait_up(self, patience: float) -> None:
-        """Wait until it answers. Unavailable, with its last words, if not within *patience* seconds."""
+        """Wait until it answers. Unavailable, with its last words, if not within *patience* seconds.
+
+        NoPlace when what it says is that a port is not to be had.
+        """
         try:
             await asyncio.wait_for(self._is_up.wait(), patience)
         except TimeoutError:
-            raise Unavailable(f"the broker does not start: {' '.join(self._last_words)}") from None
+            raise self._failure() from None
+
+    def _failure(self) -> Unavailable:
+        said = " ".join(self._last_words)
+        for words in self._last_words:
+            if found := _NO_PLACE.search(words):
+                return NoPlace(f"cannot listen on {found[1]}: {found[2]}")
+        return Unavailable(f"the broker {self._binary} does not start: {said or 'it ends and says nothing'}")
 
     async def stop(self) -> None:
         """End the child in order: it writes out what it holds. Killed after five seconds."""

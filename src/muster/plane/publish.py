@@ -72,7 +72,7 @@ class Publisher:
         the limit; Unavailable while the broker is away.
         """
         if len(payload) > self._payload_bytes:
-            raise TooLarge(f"a message may have {self._payload_bytes} bytes")
+            raise TooLarge(f"a message may have {self._payload_bytes:d} bytes")
         subject = address.roots()[0] + rest
         headers = {
             "Nmqtt-Pub": "1",

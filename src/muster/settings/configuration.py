@@ -1,5 +1,6 @@
 """Puts the configuration together: the settings, the provision service's, and where each value came from."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,7 @@ def load(
     problems: list[Problem] = []
     path = config or (Path(environ[CONFIG]) if environ.get(CONFIG) else None)
     reading = read_settings(environ, _file(path, problems), options or {}, problems)
-    if not problems:
-        problems.extend(_complaints(reading))
+    problems.extend(_complaints(reading))
     layout_path = reading.settings.provision_file or _unnamed(folder)
     provision = read_provision(environ, _file(layout_path, problems), problems)
     if problems:
@@ -92,10 +92,12 @@ def _unnamed(folder: Path) -> Path | None:
 
 
 def _complaints(reading: Reading) -> list[Problem]:
+    """Give what is wrong with values that could be read, and is not due to one that could not."""
     variables = {field.name: field.variable for field in FIELDS}
     return [
         Problem(reading.sources.get(name, variables[name]), reason)
         for name, reason in check(reading.settings)
+        if not {name, *re.findall(r"\w+", reason)} & set(reading.unread)
     ]
 
 

@@ -10,6 +10,7 @@ import msgspec
 from muster.core.model import Secret
 from muster.settings.values import Address, Addresses, LogLevel, SecretUrl, Size
 
+EMAIL: Final = r"^[^@\s]+@[^@\s]+$"
 PREFIX: Final = "MUSTER_"
 
 PUBLISHED_KEYS: Final = frozenset({"12345678910111213141516171819202", "v7aT0HGxJxt2gULzr3RHwf4WIf6DusPp"})
@@ -140,9 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "admin"
     admin_email: Annotated[
         str,
-        about(
-            "Her e-mail address.", upstream="USERS_ADMIN_EMAIL", pattern=r"^[^@\s]+@[^@\s]+$", max_length=254
-        ),
+        about("Her e-mail address.", upstream="USERS_ADMIN_EMAIL", pattern=EMAIL, max_length=254),
     ] = "admin@example.com"
     admin_password: Annotated[
         Secret | None,
@@ -179,7 +178,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     mail_from: Annotated[
-        str, about("The address Muster's mail comes from.", pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
+        str, about("The address Muster's mail comes from.", pattern=EMAIL, max_length=254)
     ] = "muster@localhost"
 
     max_body_bytes: Annotated[

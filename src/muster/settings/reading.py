@@ -1,7 +1,7 @@
 """Reads the settings: options over environment over a TOML file over upstream's variables over defaults."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 
 from muster.core.model import Secret
-from muster.settings.model import PREFIX, Settings
+from muster.settings.model import EMAIL, PREFIX, Settings
 from muster.settings.problems import Problem, SettingsError, did_you_mean
 from muster.settings.tomlfile import TomlFile
 from muster.settings.values import READERS, Address, Addresses, Size, read_text
@@ -79,6 +79,8 @@ class Reading:
 
     settings: Settings
     sources: Mapping[str, str]
+    unread: Collection[str] = ()
+    """The fields whose text means nothing: the defaults that stand in for them say nothing about others."""
 
 
 def read_settings(
@@ -88,6 +90,7 @@ def read_settings(
     problems.extend(_strangers(environ, file, options))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    unread: list[str] = []
     for field in FIELDS:
         try:
             given = next(_candidates(field, environ, file, options), None)
@@ -95,7 +98,8 @@ def read_settings(
                 values[field.name], sources[field.name] = _read(field, given), given.where
         except SettingsError as error:
             problems.extend(error.problems)
-    return Reading(Settings(**values), sources)
+            unread.append(field.name)
+    return Reading(Settings(**values), sources, unread)
 
 
 def _strangers(
@@ -177,5 +181,7 @@ def _within(value: Any, meta: msgspec.Meta) -> Any:
     """Give the value if it is within the field's limits; else msgspec.ValidationError, a ValueError."""
     if type(value) in {int, Size, str}:
         plain = int if isinstance(value, int) else str
+        if meta.pattern == EMAIL and not re.search(EMAIL, value):
+            raise ValueError("expected an e-mail address such as jane@example.com")
         msgspec.convert(plain(value), Annotated[plain, meta])
     return value

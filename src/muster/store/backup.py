@@ -18,13 +18,23 @@ from muster.store.sqlite import claim
 def backup(url: str, path: Path) -> None:
     """Write the database as it is now to a new file: a SQLite database, or what PostgreSQL's pg_dump makes.
 
-    Conflict when the file exists. Unavailable when the database or pg_dump is not to be had.
+    Only its owner may read it. Conflict when the file exists, NotFound when its folder does not,
+    Unavailable when the database or pg_dump is not to be had.
     """
     if path.exists():
         raise errors.Conflict(f"{path} exists already")
+    if not path.parent.is_dir():
+        raise errors.NotFound(f"the folder {path.parent} does not exist")
     place = locate(url)
+    if isinstance(place, File) and not place.path.exists():
+        raise errors.NotFound(
+            f"there is no database file {place.path}: does MUSTER_DATA_DIR name its folder?"
+        )
     partial = path.with_name(f"{path.name}.partial")
     with _discarded(partial):
+        os.close(
+            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        )  # it holds what is not sealed, too
         if isinstance(place, File):
             _copy(place.path, partial)
         else:
@@ -67,13 +77,15 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a SQLite database, whatever is written to it meanwhile."""
     try:
         with (
-            contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as read,
+            contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
             contextlib.closing(sqlite3.connect(target)) as written,
         ):
             read.execute("SELECT version_num FROM alembic_version").fetchone()
             read.backup(written)
             (said,) = written.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise errors.Malformed(f"{source} is not a database of Muster") from None
         raise errors.Unavailable(f"{source} cannot be copied: {error}") from None
     except sqlite3.DatabaseError:
         raise errors.Malformed(f"{source} is not a database of Muster") from None

@@ -24,6 +24,8 @@ from muster.store import tables
 from muster.store.flavor import Bind, Flavor, Search, Term
 from muster.store.rows import JsonValue, Sealed, Seals, Shape, no_nul, to_json
 
+MOST_PATTERN = 16_000
+"""Bytes of a pattern for Like: SQLite takes 50,000, and a character may have to be written with three."""
 _ENTITY_KINDS = {"groups": Kind.GROUP, "devices": Kind.DEVICE, "channels": Kind.CHANNEL}
 
 
@@ -232,6 +234,8 @@ def _at(shape: Shape, field: str, path: tuple[str, ...], value: Any, flavor: Fla
 
 
 def _like(shape: Shape, field: str, path: tuple[str, ...], pattern: str, flavor: Flavor) -> Clause:
+    if len(pattern.encode()) > MOST_PATTERN:
+        raise errors.Malformed(f"a pattern has at most {MOST_PATTERN} bytes")
     column, wanted = shape.column(field), flavor.wildcard(pattern)
     if not path:
         return Clause(("like", field), (wanted,), lambda f, bind: f.fits(column, bind()))

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from muster.core.certificates import AuthorityRecord
 from muster.core.errors import MusterError
-from muster.core.model import Kind
+from muster.core.model import BootstrapConfig, Device, Kind
 from muster.core.ports import Sealer
 from muster.store import tables as t
 from muster.store.flavor import POSTGRES, SQLITE, Flavor
@@ -20,6 +21,7 @@ from muster.store.upkeep import snapshot
 
 BATCH = 2000
 _REMARKS_PER_CHECK = 100
+_LOOKED_AT = (AuthorityRecord, Device, BootstrapConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,26 @@ def examine(url: str, sealer: Sealer) -> list[Finding]:
         checks += [_seals(connection, shape, sealer) for shape in SHAPES.values()]
         checks += [_tallies(connection, shape) for shape in SHAPES.values() if shape.is_tallied]
         return [finding for check in checks for finding in _first(check)]
+
+
+def fits(url: str, sealer: Sealer) -> bool:
+    """Say whether these keys sealed the database: what is sealed opens, or nothing is yet.
+
+    A look at a row of each kind, not at all of them. Unavailable when the database does not answer.
+    """
+    with snapshot(url) as connection:
+        opened = [_opens(connection, SHAPES[noun], sealer) for noun in _LOOKED_AT]
+    return True in opened or False not in opened
+
+
+def _opens(connection: sa.Connection, shape: Shape, sealer: Sealer) -> bool | None:
+    """Say whether what is sealed in the first row opens; None when there is nothing sealed in it."""
+    row = connection.execute(sa.select(shape.table).limit(1)).mappings().first()
+    sealed = [(field, codec) for field, codec in shape.codecs.items() if isinstance(codec, Sealed)]
+    held = [
+        (field, codec) for field, codec in sealed if row is not None and row[f"{field}_sealed"] is not None
+    ]
+    return not any(_seal(shape, *each, row, sealer) for each in held) if held else None
 
 
 def _first(check: Iterator[Finding]) -> list[Finding]:

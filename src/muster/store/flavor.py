@@ -27,6 +27,8 @@ from muster.store.rows import to_json
 
 MOST_TEXTS = 8
 """Members of a part that are looked for as text: each number of them is a statement of its own."""
+LONGEST_PATTERN = 50_000
+"""Bytes that SQLite's LIKE and GLOB take (its SQLITE_MAX_LIKE_PATTERN_LENGTH)."""
 Term = ColumnElement[Any]
 Bind = Callable[[], BindParameter[Any]]
 """Gives the parameter of the next value."""
@@ -116,7 +118,7 @@ class SqliteFlavor:
 
     def has(self, text: str) -> Search:
         # LIKE is five times as fast as a function of ours, but knows the case of ASCII letters only.
-        if text.isascii():
+        if text.isascii() and len(_like(text)) <= LONGEST_PATTERN:
             return Search("like", (_like(text),), lambda column, bind: column.like(bind(), escape="\\"))
         return Search("has", (text.casefold(),), lambda column, bind: func.muster_has(column, bind()) == 1)
 

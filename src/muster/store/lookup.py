@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from muster.store import tables as t
+from muster.store.location import File, locate
 from muster.store.upkeep import snapshot
 
 
@@ -29,3 +30,14 @@ def find_user(url: str, name: str) -> FoundUser | None:
     if row is None:
         return None
     return FoundUser(id=row.id, username=row.username, epoch=row.epoch, is_enabled=row.status == "enabled")
+
+
+def is_used(url: str) -> bool:
+    """Say whether there is a user, as after any start. Unavailable when the database does not answer."""
+    place = locate(url)
+    if isinstance(place, File) and not place.path.exists():
+        return False  # connecting would make it
+    with snapshot(url) as connection:
+        if not sa.inspect(connection).has_table(t.users.name):
+            return False
+        return connection.execute(sa.select(t.users.c.id).limit(1)).first() is not None

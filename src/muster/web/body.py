@@ -39,13 +39,17 @@ async def read(request: Request, limits: Limits) -> bytes:
     """Read the whole body. TooLarge as soon as it is known to be; BadBody if it is slow; Gone without one."""
     declared = request.fields.get(b"content-length")
     if declared is not None and _length(declared) > limits.body:
-        raise TooLarge
+        raise _too_large(limits)
     part, is_more = await _part(request.receive)
     if is_more:
         return await _rest(request.receive, part, limits)
     if len(part) > limits.body:
-        raise TooLarge
+        raise _too_large(limits)
     return part
+
+
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(f"a body has at most {limits.body:d} bytes")
 
 
 async def _part(receive: Receive) -> tuple[bytes, bool]:
@@ -72,7 +76,7 @@ async def _rest(receive: Receive, first: bytes, limits: Limits) -> bytes:
     except TimeoutError:
         raise BadBody("the body did not arrive in time") from None
     if size > limits.body:
-        raise TooLarge
+        raise _too_large(limits)
     return b"".join(parts)
 
 

@@ -72,7 +72,7 @@ async def plant(door: Door, *, tenant: Any = None, ca: Foreign | None = None, **
 
 
 def leaf(issuer: Foreign, name: str = "pump-1", **options: Any) -> bytes:
-    return der(issuer.sign(name=options.pop("subject", None) or subject(name, o="ACME"), **options))
+    return der(issuer.sign(name=options.pop("subject", subject(name, o="ACME")), **options))
 
 
 async def test_a_device_nobody_registered_is_let_in(door_on_each: Door):
@@ -322,6 +322,16 @@ async def test_an_auth_id_template_outlives_the_subject(door: Door):
     assert one.device.id == two.device.id
     (credential,) = (await door("GET", f"/v1/credentials/{here.tenant}/{one.device.id}")).json()
     assert "p" == credential["auth-id"]
+
+
+async def test_certificates_without_a_subject_are_not_one_device(door: Door):
+    """Who is named in a SAN alone is refused, unless the CA's template says which name counts."""
+    nobody = x509.Name([])
+    here = await plant(door, **OPEN)
+    assert Unauthenticated is await here.refused(leaf(here.ca, subject=nobody))
+    named = await plant(door, **OPEN, **{"auth-id-template": "{{fingerprint}}"})
+    one, two = [await named.knock(leaf(named.ca, subject=nobody)) for _ in range(2)]
+    assert one.device.id != two.device.id
 
 
 async def test_a_name_is_the_same_in_any_string_type(door: Door):

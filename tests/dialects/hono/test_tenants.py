@@ -144,10 +144,10 @@ async def test_an_id_or_alias_is_taken_once(door: Door):
 
 
 async def test_a_body_that_is_too_large_is_refused(sqlite_store, keyring, clock):
-    """413."""
+    """413, and it says what would not be."""
     small = Door(sqlite_store, keyring, clock, max_body=2000)
     answer = await small("POST", "/v1/tenants", json={"ext": {"x": "y" * 3000}})
-    assert 413 == answer.status_code
+    assert (413, "a body has at most 2000 bytes") == (answer.status_code, answer.json()["error"])
     small.passwords.close()
 
 

@@ -60,10 +60,12 @@ def shown(answer: httpx.Response) -> str:
 
 
 def operations(muster: Muster) -> list[dict[str, Any]]:
-    """Give the door's part of the OpenAPI document, but for certificates: tests/journeys has those."""
+    """Give the door's part of the OpenAPI document; certificates and messages tests/journeys has."""
     app = muster.app
     document = openapi.document(app._dialects["magistrala"], app._operations._endpoints, "0")
     found = [one for item in document["paths"].values() for one in item.values()]
+    elsewhere = {"lastMessages", "listPresence", "getPresence"}
+    found = [one for one in found if one["operationId"] not in elsewhere]
     return [one for one in found if one["tags"] not in (["certs"], ["authority"])]
 
 

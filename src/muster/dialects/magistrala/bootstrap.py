@@ -182,7 +182,7 @@ def _draft(data: NewConfigIn, options: Options) -> NewConfig:
 
 def _content(content: str | None, options: Options) -> str | None:
     if content and len(content.encode()) > options.max_content:
-        raise Malformed(f"content takes more than {options.max_content} bytes")
+        raise Malformed(f"content takes more than {options.max_content:d} bytes")
     return content
 
 

@@ -55,7 +55,7 @@ class Options:
     def metadata(self, given: dict[str, Json] | None) -> dict[str, Json]:
         """Give the metadata, empty if absent. Malformed when it is too large."""
         if given and len(msgspec.json.encode(given)) > self.max_metadata:
-            raise Malformed(f"metadata takes more than {self.max_metadata} bytes")
+            raise Malformed(f"metadata takes more than {self.max_metadata:d} bytes")
         return given or {}
 
     def changed_metadata(self, given: dict[str, Json] | None, old: Metadata) -> Metadata:

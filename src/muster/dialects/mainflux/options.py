@@ -59,11 +59,11 @@ class Options:
     def metadata(self, given: dict[str, Json] | None) -> dict[str, Json]:
         """Give the metadata, empty if absent. Malformed when it is too large."""
         if given and len(msgspec.json.encode(given)) > self.max_metadata:
-            raise Malformed(f"metadata takes more than {self.max_metadata} bytes")
+            raise Malformed(f"metadata takes more than {self.max_metadata:d} bytes")
         return given or {}
 
     def content(self, given: str | None) -> str:
         """Give the content of a bootstrap configuration, empty if absent. Malformed when it is too large."""
         if given and len(given.encode()) > self.max_content:
-            raise Malformed(f"content takes more than {self.max_content} bytes")
+            raise Malformed(f"content takes more than {self.max_content:d} bytes")
         return given or ""

@@ -158,7 +158,7 @@ async def _named(request: AnyRequest, entry: Entry, tenant: str, device: str) ->
 def _message(request: Request, entry: Entry, kind: MessageKind, target: Target, payload: bytes) -> Message:
     content_type = request.field(b"content-type") or None
     if len(payload) > entry.payload_bytes:
-        raise TooLarge(f"a message may have {entry.payload_bytes} bytes")
+        raise TooLarge(f"a message may have {entry.payload_bytes:d} bytes")
     if kind is not MessageKind.COMMAND_RESPONSE:
         if not payload and content_type is None:
             raise Malformed("an empty body needs a content type")
