@@ -1,27 +1,17 @@
-"""The adapter's sockets: plain and TLS, raw devices and paho; nobody stalls, floods or outlives a cut."""
+"""The adapter's sockets: raw devices; nobody stalls, floods or outlives a cut."""
 
 import asyncio
 import json
-import queue
-import ssl
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
-import paho.mqtt.client as paho
 import pytest
-import trustme
-import uvloop
 
 from muster.core.model import DeviceId, TenantId
 from muster.plane.adapter.actions import CloseReason, Rules
-from muster.plane.adapter.decoder import Decoder
 from muster.plane.adapter.packets import (
     Connack,
     ConnackCode,
     Connect,
     Disconnect,
-    Packet,
     Pingreq,
     Pingresp,
     Puback,
@@ -36,146 +26,13 @@ from muster.plane.adapter.ports import (
     Command,
     Delivery,
     Evidence,
-    Failure,
-    Message,
     MessageKind,
 )
-from muster.plane.adapter.server import Adapter, AdapterLimits
+from muster.plane.adapter.server import AdapterLimits
 from muster.plane.listener import SocketLimits
-from muster.web.tls import ServerTls
+from tests.adapter.station import PATIENCE, T, qos1, run, site
 
-PATIENCE = 10.0
-T = TenantId("T")
-
-
-class World:
-    """Ports that know devices d0, d1 … by the password `pw` or by any certificate, and keep what arrives."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.evidence: list[Evidence] = []
-        self.delivers: dict = {}
-        self.failure: Failure | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.asked = asyncio.Event()
-        self.arrived = asyncio.Condition()
-        self.trouble: Exception | None = None
-        self.is_barred = False
-
-    async def pass_gate(self) -> None:
-        self.asked.set()
-        await self.gate.wait()
-        if self.trouble is not None:
-            raise self.trouble
-
-    async def authenticate(self, evidence: Evidence) -> AdapterDevice | AdapterRefusal:
-        self.evidence.append(evidence)
-        is_barred = self.is_barred
-        await self.pass_gate()
-        if is_barred:
-            return AdapterRefusal(code=ConnackCode.NOT_AUTHORIZED, reason="disabled")
-        password = evidence.password
-        if evidence.chain_der:
-            return AdapterDevice(tenant_id=T, device_id=DeviceId("certified"))
-        if password is None or password.secret != b"pw":
-            return AdapterRefusal(code=ConnackCode.BAD_CREDENTIALS, reason="wrong password")
-        return AdapterDevice(tenant_id=TenantId(password.tenant), device_id=DeviceId(password.auth_id))
-
-    async def forward(self, message: Message) -> Failure | None:
-        await self.pass_gate()
-        async with self.arrived:
-            self.messages.append(message)
-            self.arrived.notify_all()
-        return self.failure
-
-    async def register_commands(self, wanted, deliver) -> bool:
-        await self.pass_gate()
-        self.delivers[wanted] = deliver
-        return True
-
-    async def unregister_commands(self, wanted, deliver) -> None:
-        assert self.delivers.pop(wanted) is deliver
-
-    async def have(self, count: int) -> list[Message]:
-        """Wait for so many messages."""
-        async with asyncio.timeout(PATIENCE), self.arrived:
-            await self.arrived.wait_for(lambda: len(self.messages) >= count)
-        return self.messages
-
-
-class Device:
-    """A raw MQTT device."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._decoder = Decoder()
-
-    def send(self, *packets: Packet) -> None:
-        self.writer.write(b"".join(map(encode, packets)))
-
-    async def next(self) -> Packet | None:
-        """The next packet; None at the end, however it comes."""
-        while (packet := self._decoder.next()) is None:
-            try:
-                data = await asyncio.wait_for(self.reader.read(65536), PATIENCE)
-            except ConnectionError:
-                return None
-            if not data:
-                return None
-            self._decoder.feed(data)
-        return packet
-
-
-class Site:
-    """An adapter that listens, and devices that come."""
-
-    def __init__(self, adapter: Adapter, world: World, port: int, trust: ssl.SSLContext | None) -> None:
-        self.adapter, self.world, self.port, self._trust = adapter, world, port, trust
-        self._devices: list[Device] = []
-
-    async def device(self) -> Device:
-        device = Device(*await asyncio.open_connection("localhost", self.port, ssl=self._trust))
-        self._devices.append(device)
-        return device
-
-    async def known(self, name: str = "d0") -> Device:
-        device = await self.device()
-        device.send(Connect(client_id=name, username=f"{name}@T", password=b"pw"))
-        assert await device.next() == Connack()
-        return device
-
-    def abort(self) -> None:
-        for device in self._devices:
-            device.writer.transport.abort()
-
-
-LIMITS = AdapterLimits(sockets=SocketLimits(goodbye_timeout=0.3))
-
-
-@asynccontextmanager
-async def site(
-    rules: Rules | None = None, limits: AdapterLimits = LIMITS, tls: ServerTls | None = None, trust=None
-) -> AsyncIterator[Site]:
-    world = World()
-    adapter = Adapter(ports=world, rules=rules or Rules(), limits=limits)
-    here = Site(adapter, world, await adapter.listen("127.0.0.1", 0, tls), trust)
-    try:
-        yield here
-    finally:
-        here.abort()
-        await asyncio.wait_for(adapter.stop(), PATIENCE)
-    assert adapter.sessions == 0
-    assert world.delivers == {}
-
-
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def run(request) -> Callable:
-    return request.param
-
-
-def qos1(number: int, topic: str = "t") -> Publish:
-    return Publish(topic=topic, payload=str(number).encode(), qos=1, packet_id=number)
+__all__ = ["run"]
 
 
 def test_a_device_connects_publishes_and_leaves(run) -> None:
@@ -508,104 +365,5 @@ def test_stopping_waits_for_messages_under_way(run) -> None:
             assert len(here.world.messages) == 2
             with pytest.raises(OSError):
                 await here.device()
-
-    run(story())
-
-
-# --- TLS and paho ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def root() -> trustme.CA:
-    return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-@pytest.fixture
-def tls(root) -> ServerTls:
-    server = root.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
-    chain = b"".join(pem.bytes() for pem in server.cert_chain_pems)
-    return ServerTls(chain_pem=chain, key_pem=server.private_key_pem.bytes())
-
-
-def trusting(root: trustme.CA, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    root.configure_trust(context)
-    if leaf is not None:
-        leaf.configure_cert(context)
-    return context
-
-
-@pytest.mark.parametrize("key_type", [trustme.KeyType.ECDSA, trustme.KeyType.RSA])
-def test_certificate_devices_need_no_password(run, root, tls, key_type) -> None:
-    """The whole chain, from a CA nobody told the server about, is the evidence."""
-    leaf = (
-        trustme.CA(key_type=key_type).create_child_ca(key_type=key_type).issue_cert("dev", key_type=key_type)
-    )
-
-    async def story():
-        async with site(tls=tls, trust=trusting(root, leaf)) as here:
-            device = await here.device()
-            device.send(Connect(client_id="c"), qos1(1))
-            assert [await device.next() for _ in range(2)] == [Connack(), Puback(packet_id=1)]
-            (evidence,) = here.world.evidence
-            shown = [ssl.PEM_cert_to_DER_cert(pem.bytes().decode()) for pem in leaf.cert_chain_pems]
-            assert (list(evidence.chain_der), evidence.sni) == (shown, "localhost")
-            device.send(Disconnect())
-            assert await device.next() is None
-
-    run(story())
-
-
-def spoken(port: int, *, username: str | None, trust: ssl.SSLContext | None) -> list[bytes]:
-    """What paho gets: it subscribes to commands, publishes, and lets a command be echoed as its response."""
-    got: queue.Queue[bytes] = queue.Queue()
-    subscribed = threading.Event()
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="paho", protocol=paho.MQTTv311)
-    if username is not None:
-        client.username_pw_set(username, "pw")
-    if trust is not None:
-        client.tls_set_context(trust)
-    client.on_connect = lambda *_: client.subscribe([("c///q/#", 1), ("e///#", 0)])
-    client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = lambda _client, _data, message: got.put(
-        message.topic.encode() + b" " + message.payload
-    )
-    client.connect("localhost", port)
-    client.loop_start()
-    assert subscribed.wait(PATIENCE)
-    for number in range(100):
-        client.publish("t", str(number), qos=number % 2)
-    client.publish("e", "alarm", qos=1).wait_for_publish(PATIENCE)
-    command = got.get(timeout=PATIENCE)
-    client.publish("c///s/r/200", command, qos=1).wait_for_publish(PATIENCE)
-    client.disconnect()
-    client.loop_stop()
-    return [command]
-
-
-@pytest.mark.parametrize("way", ["password", "password over TLS", "certificate"])
-def test_paho_speaks_with_the_adapter(run, root, tls, way) -> None:
-    """Telemetry of both QoS, an event, a command and its response, with a real client."""
-    leaf = trustme.CA().issue_cert("dev") if way == "certificate" else None
-    trust = None if way == "password" else trusting(root, leaf)
-    username = None if leaf is not None else "d0@T"
-
-    async def story():
-        async with site(tls=None if trust is None else tls) as here:
-            speaking = asyncio.create_task(
-                asyncio.to_thread(spoken, here.port, username=username, trust=trust)
-            )
-            messages = await here.world.have(102)
-            (deliver,) = here.world.delivers.values()
-            command = Command(device_id=messages[0].device_id, name="set", payload=b"on", request_id="r")
-            assert await deliver(command) is Delivery.ACCEPTED
-            assert await speaking == [b"c///q/r/set on"]
-            await here.world.have(104)
-            for qos in (0, 1):  # paho itself lets QoS 0 overtake QoS 1
-                sent = [str(number).encode() for number in range(qos, 100, 2)]
-                telemetry = (m for m in here.world.messages if m.kind is MessageKind.TELEMETRY)
-                assert [m.payload for m in telemetry if m.qos == qos] == sent
-            last = [(m.kind, m.ttd) for m in here.world.messages][-2:]
-            assert last == [(MessageKind.COMMAND_RESPONSE, None), (MessageKind.EVENT, 0)]
 
     run(story())
