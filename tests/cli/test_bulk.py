@@ -91,6 +91,7 @@ def test_rows_can_be_piped_in(muster: Shell) -> None:
         ("clients", "a.csv", 'one\n"two\n', ["a.csv:2: no CSV"]),
         ("clients", "a.csv", "name,id\na,b\n", ["a.csv:2: id 'b' is no UUID"]),
         ("clients", "a.csv", "name,color\na,red\n", ["a.csv:2: nothing is known of a column 'color'"]),
+        ("clients", "a.csv", "id,name\na,b\n", ["a.csv:1: the first of the headings must be 'name'"]),
         ("clients", "a.csv", "name\na,b\n", ["a.csv:2: has 2 cells under 1 headings"]),
         ("clients", "a.csv", "name,metadata\n\na,{\n", ["a.csv:3: column 'metadata' holds no JSON object"]),
         ("clients", "a.json", '[{"name": "a"},\n\n {"name": 5}]', ["a.json:3: name must be a text"]),

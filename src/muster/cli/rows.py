@@ -72,9 +72,12 @@ def read(text: str, form: str, noun: Noun) -> tuple[list[Item], list[Flaw]]:
 
 def _bodies(found: Sequence[Entry], noun: Noun) -> list[Entry]:
     """Turn CSV records into objects: by headings if the first cell is `name`, else column 1 is the name."""
-    if not found or found[0].value[0].lower() != "name":
+    headings = [cell.strip().lower() for cell in found[0].value] if found else [""]
+    if "name" in headings[1:]:
+        # Else the headings would become a client, and whatever stands first the names of all others.
+        return [Entry(found[0].line, Wrong("the first of the headings must be 'name'"))]
+    if headings[0] != "name":
         return [Entry(entry.line, {"name": entry.value[0]}) for entry in found]
-    headings = [cell.lower() for cell in found[0].value]
     return [Entry(entry.line, _record(headings, entry.value, noun)) for entry in found[1:]]
 
 
