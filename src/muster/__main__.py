@@ -71,7 +71,7 @@ COMMANDS: Final = {
 
 
 click.rich_click.COMMAND_GROUPS["muster"] = [
-    {"name": "This machine's Muster", "commands": ["serve", "config", "db", "doctor"]},
+    {"name": "This machine's Muster", "commands": ["serve", "config", "db", "doctor", "nats-config"]},
     {"name": "You", "commands": ["login", "logout", "status", "profiles"]},
     {"name": "Who may do what", "commands": ["users", "tokens", "domains", "roles", "invitations"]},
     {
@@ -89,7 +89,8 @@ click.rich_click.COMMAND_GROUPS["muster"] = [
             )
         ],
     },
-    {"name": "What happens", "commands": ["messages", "journal"]},
+    {"name": "Certificates", "commands": ["certs", "revoke", "ca"]},
+    {"name": "What happens", "commands": ["messages", "journal", "hono"]},
     {"name": "Everything else", "commands": ["demo", "api", "completion", "reference"]},
 ]
 

@@ -99,6 +99,12 @@ def test_every_command_is_tried_out() -> None:
     assert [words for words in LEAVES if words not in known] == []
 
 
+def test_every_command_stands_under_a_heading() -> None:
+    """None is left over at the end of the help."""
+    groups = click.rich_click.COMMAND_GROUPS["muster"]
+    assert {name for name in COMMANDS if " " not in name} == {one for g in groups for one in g["commands"]}
+
+
 def test_the_page_is_what_the_commands_say() -> None:
     """`muster reference > docs/cli.md` writes it."""
     assert (ROOT / "docs" / "cli.md").read_text() == page(root())
