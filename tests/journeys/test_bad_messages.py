@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as ws_connect
+from websockets.typing import Subprotocol
 
-from tests.journeys.server import Server, new_domain, new_user
+from tests.journeys.server import Server, free_port, new_domain, new_user
 from tests.journeys.test_cluster import Cluster
 from tests.journeys.test_messages import Gateway, Session, eventually, with_broker
 
@@ -195,6 +196,21 @@ def test_a_malformed_sub_topic_is_a_bad_request(one: Gateway, rest: str) -> None
     with one.server.client() as http:
         path = f"/channels/{one.data}/messages/{rest}"
         assert 400 == http.post(path, content=b"x", headers=secret).status_code
+
+
+def test_who_is_silent_over_websocket_is_hung_up_on(tmp_path: Path) -> None:
+    """After ten seconds, as at the other ports; who has connected stays."""
+    place = f"127.0.0.1:{free_port()}"
+    with Server(tmp_path, **with_broker(), MUSTER_MQTT_WS=place) as server:
+        token = new_user(server, "jane")
+        one = Gateway(server, token, new_domain(server, token, "plant"), "gw")
+        with ws_connect(f"ws://{place}/mqtt", subprotocols=[Subprotocol("mqtt")]) as device:
+            device.send(connect(one.id, one.secret))
+            assert 0 == bytes(device.recv(timeout=10))[3]
+            with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=20) as silent:
+                assert b"" == silent.recv(1)
+            device.send(b"\xc0\0")  # PINGREQ
+            assert b"\xd0\0" == device.recv(timeout=10)
 
 
 def test_guessing_a_secret_is_throttled_by_device_and_source(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ class Node:
     limits: Limits = field(default_factory=Limits)
 
 
+_HANDSHAKE_SECONDS = 10
+"""How long a WebSocket may take to begin, as at the other doors: the broker's own default is for ever."""
+
+
 def server_config(node: Node, keys: Keys) -> str:
     """Give the configuration file of *node*. Its one secret is, in a cluster, the password of the routes."""
     parts = {**_server(node), **_doors(node), **_accounts(node, keys), **_cluster(node, keys)}
@@ -92,7 +96,8 @@ def _doors(node: Node) -> dict[str, Any]:
     if node.websocket is None:
         return {"mqtt": mqtt}
     host, port = node.websocket
-    return {"mqtt": mqtt, "websocket": {"host": host, "port": port, "no_tls": True}}
+    websocket = {"host": host, "port": port, "no_tls": True, "handshake_timeout": f"{_HANDSHAKE_SECONDS}s"}
+    return {"mqtt": mqtt, "websocket": websocket}
 
 
 def _accounts(node: Node, keys: Keys) -> dict[str, Any]:
