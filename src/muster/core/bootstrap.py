@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core import access, connections, pki, registry, validity
+from muster.core import access, connections, names, pki, registry, validity
 from muster.core.access import Caller, record, require
 from muster.core.certificates import Certificate, Shown
 from muster.core.errors import Conflict, Forbidden, NotFound
@@ -137,6 +137,7 @@ def _viewed(tx: Tx, config: BootstrapConfig, device: Device) -> ConfigView:
 def create_config(tx: Tx, caller: Caller, tenant_id: TenantId, new: NewConfig) -> BootstrapConfig:
     """Prepare a device's first fetch. Conflict when the external id is taken in the tenant."""
     standing = access.enter(tx, caller, tenant_id)
+    names.check_key("external_id", new.external_id)
     if new.device_id is None:
         # Upstream names the client it makes so (spec A.9).
         device_id = tx.new_id()

@@ -15,7 +15,12 @@ _UNSPEAKABLE = frozenset("/+#*>%\x7f")
 
 
 def check_key(field: str, value: str) -> str:
-    """Give an id, route or the like; Malformed, with the name of the *field*, beyond LONGEST_KEY bytes."""
+    """Give an id, route or the like; Malformed, with the name of the *field*, beyond LONGEST_KEY bytes.
+
+    Also for `.` and `..`: clients take them out of a path (RFC 3986, 5.2.4), so nobody could ask for it.
+    """
+    if value in {".", ".."}:
+        raise Malformed(f"{field} can be neither . nor ..")
     if len(value.encode()) > LONGEST_KEY:
         raise Malformed(f"{field} has at most {LONGEST_KEY} bytes")
     return value

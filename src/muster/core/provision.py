@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from muster.core import access, connections, pki, registry, validity, webhooks
+from muster.core import access, connections, names, pki, registry, validity, webhooks
 from muster.core.access import Caller, entries
 from muster.core.bootstrap import in_order
 from muster.core.certificates import Certificate, CertificateRequest
@@ -198,6 +198,7 @@ def provision(
     if request.csr and not layout.makes_certificates:
         raise Malformed("the layout makes no certificates")
     standing = _enter(tx, caller, tenant_id)
+    names.check_key("external_id", request.external_id)
     tx.lock(lock_name(tenant_id, request.external_id))
     asked = _request_digest(tx, layout_digest, request)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)

@@ -194,6 +194,14 @@ def test_what_is_looked_up_has_at_most_1024_bytes(
     assert (400, f"{field} has at most 1024 bytes") == (answer.status_code, answer.json()["error"])
 
 
+@pytest.mark.parametrize("dots", [".", ".."])
+def test_what_no_path_can_name_is_refused(muster: Muster, domain: str, owner: Person, dots: str):
+    """Clients take such segments out of a path (RFC 3986, 5.2.4): nobody could fetch or delete it."""
+    mapping = {"external_id": dots, "external_key": "k"}
+    for path, body in (("mapping", mapping), ("clients/configs", mapping), ("channels", {"route": dots})):
+        assert 400 == muster.ask("POST", f"/{domain}/{path}", owner, json=body).status_code, path
+
+
 def test_metadata_has_a_limit(muster: Muster, domain: str, owner: Person):
     """The setting max_metadata_bytes, at creation and at change."""
     large = {"a": "x" * 70_000}
