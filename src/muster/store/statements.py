@@ -29,10 +29,15 @@ from muster.store.rows import Seals, Shape
 MOST_ROWS = 64
 """Of one INSERT: each number of rows is a statement of its own."""
 MOST_ROWS_READ = 2**61
+MOST_IN_TEXT = 100
+"""Rows of a first page: each number is a statement of its own."""
 _NARROW: frozenset[Hashable] = frozenset(
     [("is", "id"), ("one of", "id"), ("is", "group_id"), ("is", "parent_id"), ("connected", True)]
 )
 """Conditions that find few rows by an index of theirs: better than to walk the tenant's list for them."""
+
+_NOT_STATUS: Hashable = ("Not", "status")
+"""Of a list that is read status by status: said by which are read, not once more of every row."""
 
 
 class Statement(NamedTuple):
@@ -149,29 +154,51 @@ class Statements:
     ) -> tuple[str, Sequence[Any]]:
         """Give SQL and parameters that read the rows that meet all clauses."""
         keys = tuple([clause.key for clause in clauses])
+        counted = () if window is None else _checked(window)
+        first = self._first_rows(window)
+        is_split = window is not None and window.limit is not None and _is_split(shape, keys, order)
+        barred = [clause.values[0] for clause in clauses if clause.key == _NOT_STATUS] if is_split else []
+        if barred:
+            clauses = [clause for clause in clauses if clause.key != _NOT_STATUS]
         key = (
             "select",
             shape.name,
             keys,
+            *barred,
             order and _order_key(order),
-            window and (window.limit is None),
+            first or (window and (window.limit is None)),
             is_versioned,
         )
         known = self._known.get(key)
         if known is None:
-            is_split = window is not None and window.limit is not None and _is_split(shape, keys, order)
-            write = self._by_status if is_split else self._select
-            query = write(shape, clauses, order, is_versioned=is_versioned)
-            if window is not None:
+            most: Term = bindparam("w2", type_=BigInteger) if first is None else literal_column(str(first[1]))
+            query: Select[Any] | CompoundSelect[Any]
+            if is_split:
+                statuses = [status.value for status in Status if status.value not in barred]
+                query = self._by_status(shape, clauses, order, statuses, most, is_versioned=is_versioned)
+            else:
+                query = self._select(shape, clauses, order, is_versioned=is_versioned)
+            if first is not None:
+                query = query.limit(most)
+            elif window is not None:
                 query = query.offset(bindparam("w0", type_=BigInteger))
                 query = query if window.limit is None else query.limit(bindparam("w1", type_=BigInteger))
             known = self._known[key] = self._compile(query)
         values = [value for clause in clauses for value in clause.values]
         if order is not None:
             values += [self.flavor.path(each.path) for each in _chain(order) if each.path]
-        if window is not None:
-            values += _checked(window)
+        if first is None:
+            values += counted
         return known.sql, known.bind(values)
+
+    def _first_rows(self, window: Window | None) -> tuple[str, int] | None:
+        """Say how many first rows are asked for, where their number is better part of the text.
+
+        PostgreSQL does not keep a plan for a number of rows that it does not know: it plans each time anew.
+        """
+        if window is None or window.offset or window.limit is None or window.limit > MOST_IN_TEXT:
+            return None
+        return ("first", window.limit) if self.flavor.has_row_versions else None
 
     def count(self, shape: Shape, clauses: list[Clause]) -> tuple[str, Sequence[Any]]:
         """Count the rows that meet all clauses."""
@@ -192,16 +219,23 @@ class Statements:
         return select(*columns).where(*self._terms(clauses)).order_by(*sorting)
 
     def _by_status(
-        self, shape: Shape, clauses: list[Clause], order: Order | None, *, is_versioned: bool
+        self,
+        shape: Shape,
+        clauses: list[Clause],
+        order: Order | None,
+        statuses: Sequence[str],
+        most: Term,
+        *,
+        is_versioned: bool,
     ) -> CompoundSelect[Any]:
         """Read the first rows of each status in the order of its index, then the first of those."""
         parts = [
             self._select(shape, clauses, order, is_versioned=is_versioned)
-            .where(shape.table.c.status == literal_column(f"'{status.value}'"))
-            .limit(bindparam("w2", type_=BigInteger))
+            .where(shape.table.c.status == literal_column(f"'{status}'"))
+            .limit(most)
             .offset(literal_column("0"))
             .subquery()
-            for status in Status
+            for status in statuses
         ]
         names: dict[str, Term] = {name: column(name) for name in shape.columns}
         return union_all(*map(select, parts)).order_by(*_sorting(shape, order, names, self.flavor))
