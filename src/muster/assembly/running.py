@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from socket import socket
@@ -74,15 +74,15 @@ async def _run(configuration: Configuration, say: Say) -> None:
     try:
         await _greet(parts, say)
         identity = await _identity(parts)
-        sockets = _sockets(settings)
         ready = partial(say, f"Muster {__version__} answers at {settings.base_url}")
-        async with _leading(parts, identity) as messages:
-            if settings.workers > 1:
-                place = messages.place if messages is not None else None
-                crew = partial(supervise, work, sockets, settings.workers, args=(configuration, place))
-                await crew(stop=stop, on_ready=ready, log=parts.log)
-            else:
-                await _serve(parts, messages, identity, sockets, stop, ready)
+        with _sockets(settings) as sockets:
+            async with _leading(parts, identity) as messages:
+                if settings.workers > 1:
+                    place = messages.place if messages is not None else None
+                    crew = partial(supervise, work, sockets, settings.workers, args=(configuration, place))
+                    await crew(stop=stop, on_ready=ready, log=parts.log)
+                else:
+                    await _serve(parts, messages, identity, sockets, stop, ready)
     finally:
         parts.close()
 
@@ -181,13 +181,15 @@ async def _keep(identity: Identity | None) -> None:
         await identity.keep()
 
 
-def _sockets(settings: Settings) -> list[socket]:
-    """Bind what is to be listened on; that of HTTPS comes last."""
+@contextlib.contextmanager
+def _sockets(settings: Settings) -> Iterator[list[socket]]:
+    """Bind what is to be listened on; that of HTTPS comes last. At the end all are closed."""
     places = [] if settings.http is None else [(settings.http.host, settings.http.port)]
     if settings.upstream_ports and settings.http is not None:
         places += [(settings.http.host, port) for port in sorted(upstream_ports())]
     places += [] if settings.https is None else [(settings.https.host, settings.https.port)]
-    return [_bound(host, port) for host, port in places]
+    with contextlib.ExitStack() as open_:
+        yield [open_.enter_context(_bound(host, port)) for host, port in places]
 
 
 def _bound(host: str, port: int) -> socket:
