@@ -47,9 +47,9 @@ $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	touch $@
 
 lock: $(BIN)/uv ## Renew the locks: hashes, no index addresses
-	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 -o requirements/run.txt
-	$(BIN)/uv pip compile pyproject.toml --group test --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11 -o requirements/test.txt
-	$(BIN)/uv pip compile requirements/tools.in --upgrade --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/tools.txt
+	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --no-header --quiet --python-version 3.11 -o requirements/run.txt
+	$(BIN)/uv pip compile pyproject.toml --group test --upgrade --generate-hashes --no-header --quiet --python-version 3.11 -o requirements/test.txt
+	$(BIN)/uv pip compile requirements/tools.in --upgrade --generate-hashes --no-header --quiet -o requirements/tools.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache

@@ -36,7 +36,7 @@ FOREIGN = re.compile(
     r"rary\b|py"
     r"pi\.org|python"
     r"hosted\.org|npm"
-    r"js\.org|crates\." + r"io|proxy\.golang" + r"\.org|index-" + r"url\b(?<!emit-index-url)"
+    r"js\.org|crates\." + r"io|proxy\.golang" + r"\.org|index-" + r"url\b"
 )
 UNFINISHED = re.compile(r"raise NotImplemented" + r"Error|\bTO" + r"DO\b|\bFIX" + r"ME\b|\bXX" + r"X\b")
 FAKED = re.compile(r"unittest\.mo" + r"ck|Magic" + r"Mock|(?<![\w.@])pat" + r"ch\(|monkeypatch\.set" + "attr")

@@ -9,9 +9,6 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certifi
 
 from muster.ca.der import SEQUENCE, SET, tlv
 
-CERTS_TYPE = "application/pkcs7-mime; smime-type=certs-only"
-CSRATTRS_TYPE = "application/csrattrs"
-
 _EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
 _P256 = bytes.fromhex("06082a8648ce3d030107")
 _ECDSA_SHA256 = bytes.fromhex("06082a8648ce3d040302")

@@ -64,7 +64,7 @@ def read_question(data: bytes, authorities: Iterable[Authority]) -> Question:
         request = ocsp.load_der_ocsp_request(data)
         function, nonce = request.hash_algorithm, _nonce(request)
         name_hash, key_hash, number = request.issuer_name_hash, request.issuer_key_hash, request.serial_number
-    except (*UNREADABLE, NotImplementedError):
+    except (*UNREADABLE, NotImplementedError):  # the latter is the library's for more than one question
         raise Malformed("the OCSP request cannot be read") from None
     if not isinstance(function, _FUNCTIONS) or number <= 0:
         raise Malformed("the OCSP request cannot be read")

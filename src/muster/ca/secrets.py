@@ -4,7 +4,6 @@ import hmac
 import os
 import re
 import secrets
-import uuid
 from binascii import unhexlify
 
 from cryptography.exceptions import InvalidTag
@@ -91,11 +90,6 @@ class Keyring:
 
 def _subkey(key: bytes, label: str, size: int) -> bytes:
     return HKDF(SHA256(), size, salt=None, info=f"muster/{label}/v1".encode()).derive(key)
-
-
-def random_secret() -> str:
-    """Give a device secret as upstream shows it: a UUID of version 4, 122 random bits."""
-    return str(uuid.uuid4())
 
 
 def random_key(prefix: str = "") -> str:

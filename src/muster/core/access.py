@@ -1,7 +1,7 @@
 """Who are you, and may you: one table of rights and one function that decides."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Protocol
@@ -9,7 +9,6 @@ from typing import Protocol
 from muster.core.errors import Forbidden, NotFound, TenantClosed, Unauthenticated
 from muster.core.model import (
     ApiKey,
-    Device,
     Group,
     GroupId,
     JournalEntry,
@@ -405,8 +404,3 @@ def entries(
         )
         for entity_id in ids
     ]
-
-
-def without_secret(device: Device) -> Device:
-    """Give the device as those see it who may not see its secret."""
-    return replace(device, secret=None)

@@ -6,10 +6,8 @@ import msgspec
 
 from muster.core import access
 from muster.core.errors import Malformed
-from muster.core.model import NEVER, Flow, Instant, Kind, Role, Status
+from muster.core.model import Flow, Instant, Kind, Role, Status
 from muster.web.wire import rfc3339
-
-NEVER_TEXT = rfc3339(NEVER)
 
 
 class Out(msgspec.Struct, omit_defaults=True, kw_only=True):
