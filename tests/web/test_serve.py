@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from muster.web.serve import Listener, bind, serve
+from muster.web.tls import ServerTls
 from tests.web.toys import Door
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +30,8 @@ class Echo:
         if scope["path"] == "/wait":
             self.entered.set()
             await self.go.wait()
-        chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", [])
+        shown = scope.get("extensions", {}).get("tls", {}).get("client_chain_der", [])
+        chain = [ssl.DER_cert_to_PEM_cert(each) for each in shown]
         seen = f"{scope['scheme']} {scope['server'][1]} {scope['client'][0]} {''.join(chain)}".strip()
         headers = [(b"content-length", str(len(seen)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -48,7 +50,7 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    app: Any, *contexts: ssl.SSLContext | None, count: int = 1, **options: Any
+    app: Any, *contexts: ServerTls | None, count: int = 1, **options: Any
 ) -> AsyncIterator[Running]:
     sockets = [bind("127.0.0.1", 0) for _ in contexts or range(count)]
     listeners = [
@@ -155,12 +157,10 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.configure_trust(context)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
+def server_context(authority: trustme.CA) -> ServerTls:
+    own = authority.issue_cert("localhost")
+    chain = b"".join(each.bytes() for each in own.cert_chain_pems)
+    return ServerTls(chain_pem=chain, key_pem=own.private_key_pem.bytes())
 
 
 async def test_plain_and_tls_are_served_together(authority: trustme.CA):
@@ -185,7 +185,8 @@ async def test_the_certificate_of_a_client_is_seen(authority: trustme.CA):
         httpx.AsyncClient(verify=trust) as client,
     ):
         seen = [(await client.get(running.url(0, "https"))).text for _ in range(2)]
-    pem = leaf.cert_chain_pems[0].bytes().decode().strip()
+    # The client sends along what it trusts above it; all of what it shows is seen, leaf first.
+    pem = (leaf.cert_chain_pems[0].bytes() + authority.cert_pem.bytes()).decode().strip()
     assert [one.split(" ", 3)[3] for one in seen] == [pem, pem]
 
 

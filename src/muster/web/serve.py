@@ -5,15 +5,13 @@ import contextlib
 import logging
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from muster.web.tls import client_tls
+from muster.web.tls import ServerTls, TlsHttpProtocol, TlsWebSocketProtocol
 
 _BACKLOG = 2048
 _HANDSHAKE_SECONDS = 10.0
@@ -28,7 +26,7 @@ class Listener:
     """A bound socket, and how TLS is spoken on it; without, it is plain HTTP."""
 
     socket: socket.socket
-    tls: ssl.SSLContext | None = None
+    tls: ServerTls | None = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -79,7 +77,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         http=_Protocol,
-        ws="websockets-sansio",
+        ws=TlsWebSocketProtocol,
         ws_max_size=max_message,
         lifespan="off",
         interface="asgi3",
@@ -158,13 +156,12 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1; with a client certificate, the scope has the ASGI extension `tls` that shows it.
+class _Protocol(TlsHttpProtocol):
+    """HTTP/1.1; over TLS the scope has the extension `tls` with what the client showed.
 
     The head of a request is limited in size and time, which neither uvicorn nor its parser does.
     """
 
-    _tls: dict[object, object] | None = None
     _head_began: float | None = None
     """When the head began that is not complete yet."""
     _head_bytes = 0
@@ -172,21 +169,11 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_began = self.loop.time()
-        chain = _chain(transport)
-        if chain:
-            pems = [ssl.DER_cert_to_PEM_cert(each) for each in chain]
-            self._tls = {
-                "client_cert_chain": pems,
-                "client_cert_error": None,
-                "client_chain_der": chain,
-            }
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_began = self.loop.time()
         self._head_bytes = 0
-        if self._tls is not None:
-            self.scope["extensions"] = {"tls": self._tls}
 
     def on_headers_complete(self) -> None:
         self._head_began = None
@@ -203,16 +190,6 @@ class _Protocol(HttpToolsProtocol):
         """Close the connection if the head it waits for began before this time."""
         if self._head_began is not None and self._head_began < began_before:
             self.transport.close()
-
-
-def _chain(transport: asyncio.BaseTransport) -> tuple[bytes, ...]:
-    """Give what the client showed, leaf first; of another TLS than ours the leaf alone."""
-    shown = client_tls(transport)
-    if shown is not None:
-        return shown.chain_der
-    connection = transport.get_extra_info("ssl_object")
-    leaf = connection.getpeercert(binary_form=True) if connection is not None else None
-    return () if leaf is None else (leaf,)
 
 
 class _Forward(logging.Handler):
