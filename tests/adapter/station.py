@@ -9,6 +9,7 @@ import pytest
 import uvloop
 
 from muster.core.model import DeviceId, TenantId
+from muster.core.standing import Standing
 from muster.plane.adapter.actions import Rules
 from muster.plane.adapter.decoder import Decoder
 from muster.plane.adapter.packets import (
@@ -48,6 +49,7 @@ class World:
         self.arrived = asyncio.Condition()
         self.trouble: Exception | None = None
         self.is_barred = False
+        self.stale: set[DeviceId] = set()
 
     async def pass_gate(self) -> None:
         self.asked.set()
@@ -66,7 +68,15 @@ class World:
             return AdapterDevice(tenant_id=T, device_id=DeviceId("certified"))
         if password is None or password.secret != b"pw":
             return AdapterRefusal(code=ConnackCode.BAD_CREDENTIALS, reason="wrong password")
-        return AdapterDevice(tenant_id=TenantId(password.tenant), device_id=DeviceId(password.auth_id))
+        return AdapterDevice(
+            tenant_id=TenantId(password.tenant),
+            device_id=DeviceId(password.auth_id),
+            standing=Standing(type="hashed-password", auth_key=password.auth_id, mark=b"pw"),
+        )
+
+    async def stands(self, device: AdapterDevice) -> bool:
+        await self.pass_gate()
+        return device.device_id not in self.stale
 
     async def forward(self, message: Message) -> Failure | None:
         await self.pass_gate()

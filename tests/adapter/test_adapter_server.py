@@ -261,6 +261,25 @@ def test_a_cut_ends_the_sessions_of_the_device_and_no_others(run) -> None:
     run(story())
 
 
+def test_a_change_of_rights_leaves_who_came_behind_it(run) -> None:
+    """Cut is who was let in by what is no more, who cannot be compared, and who no answer is got for."""
+
+    async def story():
+        async with site() as here:
+            connected = {name: await here.known(name) for name in ("d0", "d1", "d2")}
+            here.world.stale.add(DeviceId("d1"))
+            assert await here.adapter.refresh(T, DeviceId("d0")) == 0
+            assert await here.adapter.refresh(T, DeviceId("d1")) == 1
+            assert await connected["d1"].next() is None
+            connected["d0"].send(Pingreq())
+            assert await connected["d0"].next() == Pingresp()
+            here.world.trouble = RuntimeError("no store")
+            assert await here.adapter.refresh(T, DeviceId("d2")) == 1
+            assert await connected["d2"].next() is None
+
+    run(story())
+
+
 @pytest.mark.parametrize("device_id", [DeviceId("d0"), None], ids=["device", "tenant"])
 @pytest.mark.parametrize("is_barred", [False, True], ids=["old news", "barred"])
 def test_a_cut_during_the_authentication_is_not_missed(run, device_id, is_barred) -> None:

@@ -1,11 +1,13 @@
 """The story of Hono's device provisioning: an operator, a CA, devices nobody registered, over real TLS."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,7 +20,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from tests.ca.pki import openssl
-from tests.journeys.server import Server, admin_token, free_port
+from tests.journeys.server import Server, admin_token
+from tests.ports import free_port
 
 NOTICE = "application/vnd.eclipse-hono-device-provisioning-notification"
 
@@ -276,6 +279,45 @@ async def _cut(station: Station, tenant: str) -> None:
         )  # fmt: skip
         assert off.status_code == 204
         await asyncio.wait_for(ended.wait(), 5)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_who_logs_in_right_behind_a_change_stays(station: Station):
+    """The word of the change comes later than the device; it ends only what the change ended."""
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    station.call("POST", f"/v1/tenants/{tenant}").raise_for_status()
+    ended: dict[str, threading.Event] = {}
+    with contextlib.ExitStack() as connected:
+        for name in [f"d{n}" for n in range(15)]:
+            station.call("POST", f"/v1/devices/{tenant}/{name}").raise_for_status()
+            _give_password(station, tenant, name, "first")
+            _give_password(station, tenant, name, "second")
+            ended[name] = connected.enter_context(_connected(station.mqtt, f"{name}@{tenant}", "second"))
+        _give_password(station, tenant, "d7", "third")
+        assert ended["d7"].wait(10)
+        assert ["d7"] == [name for name, has_ended in ended.items() if has_ended.is_set()]
+
+
+def _give_password(station: Station, tenant: str, device: str, plain: str) -> None:
+    secret = {"type": "hashed-password", "auth-id": device, "secrets": [{"pwd-plain": plain}]}
+    station.call("PUT", f"/v1/credentials/{tenant}/{device}", json=[secret]).raise_for_status()
+
+
+@contextlib.contextmanager
+def _connected(port: int, username: str, password: str) -> Iterator[threading.Event]:
+    """Connect over MQTT; the event says that the connection has ended."""
+    joined, ended = threading.Event(), threading.Event()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=username)
+    client.username_pw_set(username, password)
+    client.on_connect = lambda *given: None if given[3].is_failure else joined.set()
+    client.on_disconnect = lambda *_: ended.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        assert joined.wait(10)
+        yield ended
     finally:
         client.disconnect()
         client.loop_stop()

@@ -132,7 +132,7 @@ class HonoAdapter:
                 self.adapter.cut(tenant)
             case events.RIGHTS_CHANGED | events.ACCESS_ENDED:
                 self.gate.forget(tenant)
-                self.adapter.cut(tenant, device)
+                await self.adapter.refresh(tenant, device)
             case events.DEVICE_PROVISIONED:
                 await self._announce(tenant, device, event.payload)
 

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from muster.core.model import DeviceId, TenantId
+from muster.core.standing import Standing
 from muster.plane.adapter.packets import ConnackCode
 
 EMPTY_NOTIFICATION: Final = "application/vnd.eclipse-hono-empty-notification"
@@ -44,6 +45,8 @@ class AdapterDevice:
 
     tenant_id: TenantId
     device_id: DeviceId
+    standing: Standing | None = field(default=None, compare=False, repr=False)
+    """By what it was let in; None: any change of its rights ends the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,9 @@ class AdapterPorts(Protocol):
 
     async def authenticate(self, evidence: Evidence) -> AdapterDevice | AdapterRefusal:
         """Say who it is; the tenant, the adapter for it and the device are enabled, limits hold."""
+
+    async def stands(self, device: AdapterDevice) -> bool:
+        """Say whether the device would be let in again by what let it in."""
 
     async def forward(self, message: Message) -> Failure | None:
         """Authorise and hand on. None: done; with QoS 1 the next in line has it for good."""

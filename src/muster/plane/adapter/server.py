@@ -112,6 +112,23 @@ class Adapter:
             connection.cut()
         return len(struck)
 
+    async def refresh(self, tenant_id: TenantId, device_id: DeviceId) -> int:
+        """End the connections of a device whose rights changed, but those by its rights of now; how many.
+
+        Who came right behind the change is not sent away for it, however late the word of it comes.
+        """
+        self._cuts.strike(tenant_id, device_id)
+        device = AdapterDevice(tenant_id=tenant_id, device_id=device_id)
+        struck = [c for c in tuple(self._devices.get(device, ())) if not await self._stands(c.device)]
+        for connection in struck:
+            connection.cut()
+        return len(struck)
+
+    async def _stands(self, device: AdapterDevice | None) -> bool:
+        if device is None or device.standing is None:
+            return False
+        return await self.ask(self.ports.stands(device), False)
+
     def sessions_of(self, tenant_id: TenantId) -> int:
         """Say how many connections a tenant's devices have; costs as much as there are devices."""
         return sum(len(self._devices[device]) for device in self._named(tenant_id, None))
@@ -276,6 +293,10 @@ class _Connection(Line):
         self._steer()
 
     # --- what the session asks -----------------------------------------------------------------------------
+
+    @property
+    def device(self) -> AdapterDevice | None:
+        return self._session.device
 
     def cut(self) -> None:
         self._do(self._session.cut())
