@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from tests.journeys.server import free_port
+from tests.ports import free_port
 
 from bench import place
 from bench.load import drive, each, request, same

@@ -18,7 +18,8 @@ import httpx
 import psutil
 import psycopg
 from psycopg.sql import SQL, Identifier
-from tests.journeys.server import Server, admin_token, free_port, new_domain
+from tests.journeys.server import Server, admin_token, new_domain
+from tests.ports import free_port
 
 from bench.load import request
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import uvloop
-from tests.journeys.server import admin_token, free_port
+from tests.journeys.server import admin_token
+from tests.ports import free_port
 
 from bench.load import Load, drive, each, request, same, serve_nothing
 from bench.place import SERVER_CORE, Measured, World, muster

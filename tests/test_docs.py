@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs_runner import Block, blocks, documents, missing, run, script, stand_in
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 NOT_RUN = {
     "make run": "starts the server that the other blocks use",

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from muster.__main__ import main
 from muster.client import Api
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 ADMIN_PASSWORD = "correct horse battery"
 BOOTSTRAP_KEY = "sixteen bytes ok"

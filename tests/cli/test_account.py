@@ -5,7 +5,8 @@ import stat
 from pathlib import Path
 
 from tests.cli.conftest import Person, Shell
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 
 def profiles(shell: Shell) -> Path:

@@ -11,7 +11,8 @@ import pytest
 
 from muster.client import Api, Failure, Tokens, path, rows_of
 from tests.cli.conftest import Person
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 Reply = tuple[int, dict[str, str], bytes] | None
 """Status, headers, body; None: the connection is dropped after the request was read."""

@@ -15,7 +15,8 @@ from muster.core import tenancy
 from muster.store.engine import AnyStore
 from muster.store.lookup import find_user
 from tests.cli.conftest import Person, Shell
-from tests.journeys.server import Server, free_port, login, new_domain, new_user
+from tests.journeys.server import Server, login, new_domain, new_user
+from tests.ports import free_port
 
 KEY = token_urlsafe(32)
 

@@ -18,7 +18,8 @@ from muster.cli.failures import EXIT_CODES
 from muster.cli.page import page
 from muster.cli.root import LateGroup
 from tests.cli.conftest import Shell
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 

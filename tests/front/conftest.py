@@ -6,8 +6,8 @@ import pytest
 import trustme
 import uvloop
 
-from tests.front.nats_broker import free_port
 from tests.front.tls_kit import EC, RSA, Pki, Run, issue
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

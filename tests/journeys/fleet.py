@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import paho.mqtt.client as paho
 
-from tests.journeys.server import Server, free_port, new_domain, new_user
+from tests.journeys.server import Server, new_domain, new_user
+from tests.ports import free_port
 
 
 class Fleet(Server):

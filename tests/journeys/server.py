@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,15 +12,9 @@ from typing import Self
 
 import httpx
 
+from tests.ports import free_port
+
 READY_SECONDS = 60
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Give a port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind((host, 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Server:

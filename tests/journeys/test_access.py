@@ -20,7 +20,8 @@ from muster.assembly.parts import keyring_of
 from muster.ca.tokens import Tokens
 from muster.settings import load
 from tests.journeys.access_world import Callers, World, callers, member_without_rights, send
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 EMPTY_LISTS = re.compile(
     r"^(list|search|getProfile|get(Layout|Available))|^(createUser|createDomain|refresh|provision$|bootstrap)"

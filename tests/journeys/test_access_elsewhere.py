@@ -17,7 +17,8 @@ from muster.settings import load
 from tests.journeys.access_hono import Hono
 from tests.journeys.access_mainflux import Mainflux
 from tests.journeys.access_matrix import Door, document, mentions, operations, said, told
-from tests.journeys.server import Server, admin_token, free_port
+from tests.journeys.server import Server, admin_token
+from tests.ports import free_port
 
 DOORS = ["mainflux", "hono"]
 GUEST, READER = "guest", "reader"

@@ -13,9 +13,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as ws_connect
 from websockets.typing import Subprotocol
 
-from tests.journeys.server import Server, free_port, new_domain, new_user
+from tests.journeys.server import Server, new_domain, new_user
 from tests.journeys.test_cluster import Cluster
 from tests.journeys.test_messages import Gateway, Session, eventually, with_broker
+from tests.ports import free_port
 
 LIMIT = 2048
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import queue
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -15,26 +14,20 @@ import httpx
 import pytest
 
 from muster.plane.broker import find_binary
-from tests.journeys.server import Server, free_port, new_domain, new_user
+from tests.journeys.server import Server, new_domain, new_user
 from tests.journeys.test_messages import PATIENCE, Gateway, Session
+from tests.ports import free_port
 
 NODES = ("n1", "n2", "n3")
 ELECTION = 45
 """Seconds until what is left of a cluster has leaders again, on a busy machine."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Give ports that are free at the same time."""
-    with contextlib.ExitStack() as held:
-        found = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in found]
-
-
 class Cluster:
     """Nodes on loopback, started with nothing but the files that the command wrote."""
 
     def __init__(self, folder: Path, environment: dict[str, str], names: Sequence[str] = NODES) -> None:
-        ports = iter(free_ports(3 * len(names)))
+        ports = iter([free_port() for _ in range(3 * len(names))])
         self._places = {name: (next(ports), next(ports), next(ports)) for name in names}
         self._folder = folder
         self._environment = environment

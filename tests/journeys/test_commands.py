@@ -20,7 +20,8 @@ from muster.assembly.messages import broker_keys
 from muster.assembly.parts import keyring_of
 from muster.plane.config import DEVICES
 from muster.settings import load
-from tests.journeys.server import Server, admin_token, free_port
+from tests.journeys.server import Server, admin_token
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 PASSWORD = "s3cret pass"

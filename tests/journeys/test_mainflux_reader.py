@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journeys.server import Server, free_port
+from tests.journeys.server import Server
+from tests.ports import free_port
 
 PACK = [{"bn": "dev:", "bt": 1_600_000_000, "n": "t", "u": "Cel", "v": 21.5}, {"n": "on", "t": 1, "vb": True}]
 

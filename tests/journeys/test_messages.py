@@ -15,7 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as ws_connect
 
-from tests.journeys.server import Server, admin_token, free_port, new_domain, new_user
+from tests.journeys.server import Server, admin_token, new_domain, new_user
+from tests.ports import free_port
 
 PATIENCE = 10
 

@@ -27,8 +27,9 @@ from schemathesis.specs.openapi.checks import (
 from tests.journeys.access_hono import Hono
 from tests.journeys.access_mainflux import Mainflux
 from tests.journeys.access_world import World, bearer, register
-from tests.journeys.server import Server, admin_token, free_port
+from tests.journeys.server import Server, admin_token
 from tests.journeys.test_access import Operation
+from tests.ports import free_port
 
 CHECKS = [
     not_a_server_error,

@@ -12,10 +12,11 @@ from plane_fleet import Device as FleetDevice
 from plane_fleet import Fleet
 from plane_mqtt import Device
 from prometheus_client import CollectorRegistry
+from tests.ports import free_port
 
 from muster.core import events
 from muster.core.model import Event, Instant, TenantId
-from muster.plane.broker import Broker, find_binary, free_port
+from muster.plane.broker import Broker, find_binary
 from muster.plane.config import Limits, Node
 from muster.plane.keys import Keys, new_keys
 from muster.plane.publish import Retention

@@ -139,7 +139,7 @@ def test_the_broker_ends_with_muster_even_if_muster_is_killed(tmp_path: Path):
     script = tmp_path / "short_lived.py"
     script.write_text(
         "import asyncio, sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[2])!r}]\n"
         "from pathlib import Path\n"
         "from plane_station import make_node\n"
         "from muster.plane.broker import Broker, find_binary\n"

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from nats.js.errors import NotFoundError
 from plane_fleet import BOTH
 from plane_mqtt import Device, Refused
 from plane_station import Station
+from tests.ports import free_port
 
 from muster.core import events
-from muster.plane.broker import Broker, find_binary, free_port
+from muster.core.errors import Unavailable
+from muster.plane.broker import Broker, find_binary
 from muster.plane.config import DEVICES, Node
 from muster.plane.link import Link
 from muster.plane.publish import STREAM, Retention
@@ -28,7 +29,7 @@ class Cluster(Station):
     """Three brokers and one process of Muster that knows the addresses of all."""
 
     async def _make(self) -> None:
-        peers = tuple(f"127.0.0.1:{port}" for port in _ports(3))
+        peers = tuple(f"127.0.0.1:{port}" for port in [free_port() for _ in range(3)])
         self.nodes = [
             Node(
                 name=f"n{n}",
@@ -82,15 +83,6 @@ class Cluster(Station):
         await asyncio.gather(*(broker.stop() for broker in self.brokers))
 
 
-def _ports(count: int) -> list[int]:
-    """Give ports that are free at once, which a cluster's nodes must know of each other beforehand."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path).start()
@@ -105,8 +97,8 @@ async def _replicas(cluster: Cluster) -> int:
     try:
         await link.wait_up(10)
         info = await link.client.jetstream(timeout=5).stream_info(STREAM)
-    except NotFoundError:
-        return 0
+    except (NotFoundError, TimeoutError, Unavailable):
+        return 0  # a leader is still being chosen
     finally:
         await link.stop()
     return info.config.num_replicas or 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.journeys.server import free_port
+from tests.ports import free_port
 from tests.vault.standin import MOUNT, ROLE
 
 ROOT_TOKEN = "root"

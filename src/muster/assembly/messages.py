@@ -15,7 +15,7 @@ from muster.core.model import DeviceId, Event, TenantId
 from muster.core.ports import Deliver
 from muster.core.presence import Sighting
 from muster.core.throttle import Throttle
-from muster.plane.broker import Broker, find_binary, free_port
+from muster.plane.broker import Broker, find_binary, free_ports
 from muster.plane.callout import Login
 from muster.plane.config import Limits, Node
 from muster.plane.keys import Keys
@@ -77,11 +77,12 @@ def own_node(parts: Parts) -> Node:
     """Give the configuration of the embedded broker."""
     settings = parts.configuration.settings
     mqtt, websocket = settings.mqtt, settings.mqtt_ws
+    inner, spare = free_ports(2, _LOOPBACK)
     return Node(
         name="muster",
         data=settings.data_dir / "nats",
-        nats=(_LOOPBACK, free_port(_LOOPBACK)),
-        mqtt=(mqtt.host, mqtt.port) if mqtt is not None else (_LOOPBACK, free_port(_LOOPBACK)),
+        nats=(_LOOPBACK, inner),
+        mqtt=(mqtt.host, mqtt.port) if mqtt is not None else (_LOOPBACK, spare),
         websocket=(websocket.host, websocket.port) if websocket is not None else None,
         limits=broker_limits(settings),
     )

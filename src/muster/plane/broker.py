@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -32,6 +33,7 @@ _LONGEST_LINE = 1024 * 1024
 _LINES_A_SECOND = 20
 _SHOWN = 500
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+_LASTING = range(20_000, 32_768)
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_SECONDS = 0.1, 5.0, 10.0
 
 
@@ -47,11 +49,23 @@ def find_binary(chosen: str | None) -> Path:
     return path
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Give a TCP port nobody listens on at the moment."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Give TCP ports nobody listens on at the moment.
+
+    None is of those the kernel lends to connections that go out (32768 and up, by default): a broker that is
+    started again must be able to have its own again.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as held:
+        found: list[int] = []
+        for port in random.sample(_LASTING, 500):
+            if len(found) == count:
+                return found
+            probe = held.enter_context(socket.socket(family))
+            with contextlib.suppress(OSError):
+                probe.bind((host, port))
+                found.append(port)
+    raise Unavailable("no port is free for the broker")
 
 
 class Broker:
