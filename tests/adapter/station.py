@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
+from muster.core.admission import Admission
 from muster.core.model import DeviceId, TenantId
-from muster.core.standing import Standing
 from muster.plane.adapter.actions import Rules
 from muster.plane.adapter.decoder import Decoder
 from muster.plane.adapter.packets import (
@@ -71,7 +71,7 @@ class World:
         return AdapterDevice(
             tenant_id=TenantId(password.tenant),
             device_id=DeviceId(password.auth_id),
-            standing=Standing(type="hashed-password", auth_key=password.auth_id, mark=b"pw"),
+            admission=Admission(type="hashed-password", auth_key=password.auth_id, mark=b"pw"),
         )
 
     async def stands(self, device: AdapterDevice) -> bool:

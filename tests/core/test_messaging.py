@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from muster.core import messaging, registry, tenancy, tenants
+from muster.core import messaging, pki, registry, tenancy, tenants, validity
 from muster.core import model as m
 from muster.core.access import Caller
+from muster.core.certificates import Certificate, Shown
 from muster.core.errors import Conflict, Malformed
 from muster.core.ports import ANYWHERE, Tx
 from muster.core.registry import NewChannel
@@ -18,6 +19,21 @@ from tests.store.nouns import channel, connection, device, tenant
 
 pytestmark = pytest.mark.anyio
 ATTACKER, VICTIM = m.TenantId("attacker"), m.TenantId("victim")
+
+
+def certificate(serial: str, device_id: str, *, tenant_id: m.TenantId) -> Certificate:
+    return Certificate(
+        id=serial,
+        tenant_id=tenant_id,
+        device_id=m.DeviceId(device_id),
+        certificate="PEM",
+        key_digest=b"k" * 32,
+        fingerprint=b"f" * 32,
+        issuer_id="ca1",
+        not_before=m.Instant(0),
+        not_after=m.Instant(2**60),
+        created_at=m.Instant(0),
+    )
 
 
 async def _rights(store: AnyStore) -> messaging.ChannelRight:
@@ -218,3 +234,23 @@ async def test_with_user_and_tenant_goes_what_the_broker_keeps_for_them(store: A
         gone.key,
         gone.payload,
     )
+
+
+async def test_a_login_by_certificate_is_known_by_its_mark_until_the_certificate_is_revoked(store: AnyStore):
+    """As long as it is good, who came with it right behind a change is not sent away for that change."""
+    made = certificate("7f01", "d", tenant_id=VICTIM)
+    fleet = (tenant(VICTIM), channel("c", tenant_id=VICTIM), device("d", tenant_id=VICTIM), made)
+    await store.run(lambda tx: tx.add(*fleet, connection("c", "d", tenant_id=VICTIM)))
+
+    async def marks() -> frozenset[str]:
+        now = await store.read(messaging.rights_of, VICTIM, m.DeviceId("d"))
+        assert isinstance(now, messaging.Rights)
+        return now.marks
+
+    shown = Shown(serial=made.id, fingerprint=made.fingerprint)
+    by_login = await store.read(pki.login, shown)
+    assert isinstance(by_login, messaging.Rights)
+    assert by_login.mark in await marks()
+    await store.run(lambda tx: validity.end(tx, [made], validity.CESSATION))
+    assert by_login.mark not in await marks()
+    assert "" not in await marks()

@@ -13,6 +13,7 @@ from muster.assembly.revocations import Revocations, asks
 from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
 from muster.core import metering, southbound
+from muster.core.admission import admission_of, stands
 from muster.core.errors import (
     Forbidden,
     LimitReached,
@@ -29,7 +30,6 @@ from muster.core.metering import Kind
 from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Passwords, Store, Tx
 from muster.core.southbound import Login, Unannounced, Unregistered
-from muster.core.standing import standing_of, stands
 from muster.core.throttle import Throttle
 from muster.plane.adapter.downstream import Downstream
 from muster.plane.adapter.packets import ConnackCode
@@ -251,15 +251,15 @@ class Gate:
             login = await self.log_in(evidence)
         except MusterError as error:
             return AdapterRefusal(code=_code(error), reason=error.message)
-        standing = standing_of(login)
-        return AdapterDevice(tenant_id=login.tenant.id, device_id=login.device.id, standing=standing)
+        admission = admission_of(login)
+        return AdapterDevice(tenant_id=login.tenant.id, device_id=login.device.id, admission=admission)
 
     async def stands(self, device: AdapterDevice) -> bool:
         """Say whether the device would be let in again by what let it in."""
-        standing = device.standing
-        if standing is None:
+        admission = device.admission
+        if admission is None:
             return False
-        return await self._store.read(stands, device.tenant_id, device.device_id, standing)
+        return await self._store.read(stands, device.tenant_id, device.device_id, admission)
 
     async def log_in(self, evidence: Evidence) -> Login:
         """Do as authenticate; any of the core's errors for a refusal."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
-from muster.core import access, connections
+from muster.core import access, connections, validity
 from muster.core.errors import Forbidden, NotFound, Unauthenticated
 from muster.core.model import (
     NEVER,
@@ -68,7 +68,9 @@ class Rights:
     expires_at: Instant = NEVER
     """When the session must end by itself; 0: never."""
     proof: str = field(default="", repr=False)
-    """A hash of the secret that the device has shown; empty for any other way to log in."""
+    """A hash of the secret, or the serial of the certificate, that the device has shown."""
+    others: tuple[tuple[str, Instant], ...] = field(default=(), repr=False)
+    """What else it could have shown, and when the session would end by itself then."""
     owns_client_id: bool = field(default=False, compare=False)
     """Whether the MQTT client id it came with is known to be its own."""
 
@@ -79,11 +81,20 @@ class Rights:
 
     @property
     def mark(self) -> str:
-        """What differs as soon as rights or secret do. Empty where that cannot be told."""
-        if not self.proof:
+        """What differs as soon as the rights do, or what was shown for them; empty when nothing was."""
+        return self._mark(self.proof, self.expires_at)
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """The marks of all ways in which the device could have logged in."""
+        shown = ((self.proof, self.expires_at), *self.others)
+        return frozenset(self._mark(*each) for each in shown if each[0])
+
+    def _mark(self, proof: str, expires_at: Instant) -> str:
+        if not proof:
             return ""
         channels = sorted(self.channels, key=lambda right: right.channel_id)
-        return sha256(f"{self.proof} {self.expires_at} {channels}".encode()).hexdigest()
+        return sha256(f"{proof} {expires_at} {channels}".encode()).hexdigest()
 
 
 def login(tx: Tx, username: str, secret: Secret, client_id: str = "") -> Rights | Refusal:
@@ -347,9 +358,15 @@ def _whereabouts(tx: Tx, channel: Channel, tenant: Tenant) -> Whereabouts:
 
 
 def rights_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Rights | Refusal:
-    """Give the rights a device has now, as if it had just logged in by its secret."""
+    """Give the rights a device has now, as if it had just logged in, in each way it can."""
     device = tx.get(Device, tenant_id, device_id)
-    return Refusal(Reason.UNKNOWN) if device is None else _by_secret(tx, device)
+    if device is None:
+        return Refusal(Reason.UNKNOWN)
+    rights = _by_secret(tx, device)
+    if isinstance(rights, Refusal):
+        return rights
+    good = validity.valid(tx, tenant_id, device_id)
+    return replace(rights, others=tuple((each.id, each.not_after) for each in good))
 
 
 def client_ids_of(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> list[str]:

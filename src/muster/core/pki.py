@@ -288,7 +288,7 @@ def login(tx: Tx, shown: Shown, username: str = "", client_id: str = "") -> Righ
     found = validity.by_serial(tx, shown.serial)
     if isinstance(rights, Refusal) or found is None:
         return rights
-    return messaging.as_client(tx, replace(rights, expires_at=found.not_after), client_id)
+    return messaging.as_client(tx, replace(rights, proof=found.id, expires_at=found.not_after), client_id)
 
 
 def may_pass(tx: Tx, shown: Shown, *, channel_id: str, tenant_name: str | None, flow: Flow) -> Passage:

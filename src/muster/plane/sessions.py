@@ -191,8 +191,8 @@ class Sessions:
 
 
 def _is_by(live: Live, rights: Rights | Refusal) -> bool:
-    """Say whether the connection was let in with exactly these rights, by the secret of now."""
-    return isinstance(rights, Rights) and live.mark != "" and live.mark == rights.mark
+    """Say whether the connection was let in with exactly these rights, by what still is good for them."""
+    return isinstance(rights, Rights) and live.mark in rights.marks
 
 
 def _keeps_publishing(live: Live, rights: Rights | Refusal) -> bool:

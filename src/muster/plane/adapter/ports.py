@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
+from muster.core.admission import Admission
 from muster.core.model import DeviceId, TenantId
-from muster.core.standing import Standing
 from muster.plane.adapter.packets import ConnackCode
 
 EMPTY_NOTIFICATION: Final = "application/vnd.eclipse-hono-empty-notification"
@@ -45,7 +45,7 @@ class AdapterDevice:
 
     tenant_id: TenantId
     device_id: DeviceId
-    standing: Standing | None = field(default=None, compare=False, repr=False)
+    admission: Admission | None = field(default=None, compare=False, repr=False)
     """By what it was let in; None: any change of its rights ends the connection."""
 
 

@@ -125,7 +125,7 @@ class Adapter:
         return len(struck)
 
     async def _stands(self, device: AdapterDevice | None) -> bool:
-        if device is None or device.standing is None:
+        if device is None or device.admission is None:
             return False
         return await self.ask(self.ports.stands(device), False)
 

@@ -10,7 +10,7 @@ from muster.core.southbound import Login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Admission:
     """By which credential a device was let in, and what that was worth then."""
 
     type: str
@@ -19,21 +19,23 @@ class Standing:
     """A digest of the credential and its secrets: equal as long as nothing was changed."""
 
 
-def standing_of(login: Login) -> Standing | None:
+def admission_of(login: Login) -> Admission | None:
     """Give by what a device is let in; None for a certificate, which also others than Muster can revoke."""
     credential = login.credential
     if credential.type == CERTIFICATE:
         return None
-    return Standing(type=credential.type, auth_key=credential.auth_key, mark=_mark(credential))
+    return Admission(type=credential.type, auth_key=credential.auth_key, mark=_mark(credential))
 
 
-def stands(tx: Tx, tenant_id: TenantId, device_id: DeviceId, standing: Standing) -> bool:
+def stands(tx: Tx, tenant_id: TenantId, device_id: DeviceId, admission: Admission) -> bool:
     """Say whether the device would be let in again just as it was: nothing of it was changed or disabled."""
     tenant, device = tx.get(Tenant, ANYWHERE, tenant_id), tx.get(Device, tenant_id, device_id)
     if tenant is None or device is None or {tenant.status, device.status} != {Status.ENABLED}:
         return False
-    credential = tx.find(Credential, tenant_id, type=standing.type, auth_key=standing.auth_key)
-    return credential is not None and credential.device_id == device_id and _mark(credential) == standing.mark
+    credential = tx.find(Credential, tenant_id, type=admission.type, auth_key=admission.auth_key)
+    return (
+        credential is not None and credential.device_id == device_id and _mark(credential) == admission.mark
+    )
 
 
 def _mark(credential: Credential) -> bytes:
