@@ -31,7 +31,7 @@ from muster.plane.adapter.server import Adapter, AdapterLimits
 from muster.plane.listener import SocketLimits
 from muster.web.tls import ServerTls
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 T = TenantId("T")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import b64encode
-from time import perf_counter, thread_time
+from time import thread_time
 
 import bcrypt
 import pytest
@@ -67,10 +67,10 @@ BROKEN = [
 @pytest.mark.parametrize("verifier", BROKEN)
 def test_a_broken_verifier_verifies_nothing(verifier):
     """Damaged, foreign or absurdly costly verifiers compare unequal, quickly."""
-    started = perf_counter()
+    started = thread_time()
     assert not verify_password(verifier, PHRASE)
     assert needs_rehash(verifier)
-    assert perf_counter() - started < 1
+    assert thread_time() - started < 1
 
 
 def test_an_unknown_user_takes_as_long_as_a_known_one():

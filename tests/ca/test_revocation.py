@@ -124,16 +124,14 @@ def test_openssl_believes_a_partition(tmp_path):
     assert "revoked" in openssl(*check, given=bad.certificate.encode(), fails=True)
 
 
-def test_half_a_million_entries_take_seconds():
-    """Encoded, signed and readable in less than five."""
+def test_a_list_may_have_half_a_million_entries():
+    """Encoded, signed and readable; how long it takes is measured by the benchmark."""
     serials = [serial_text(new_serial()) for _ in range(500_000)]
-    started = time.perf_counter()
     entries = (
         crl_entry(Revoked(serial, Instant(NOW - place * 7_000_000), REASONS[place % len(REASONS)]))
         for place, serial in enumerate(serials)
     )
     made = build_crl(issuing(), entries, number=1, now=NOW)
-    assert time.perf_counter() - started < 5
     listed = x509.load_der_x509_crl(made)
     assert len(listed) == 500_000
     assert listed.is_signature_valid(issuing().key.public_key())

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.ports import free_port
 
 BINARY = Path(sys.executable).with_name("nats-server")
-PATIENCE = 10.0  # seconds
+PATIENCE = 30.0  # seconds
 
 
 def is_open(port: int) -> bool:

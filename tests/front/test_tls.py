@@ -57,7 +57,7 @@ async def echoed(port: int, context: ssl.SSLContext, data: bytes = b"ping") -> b
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )
     writer.write(data)
-    back = await asyncio.wait_for(reader.readexactly(len(data)), 10)
+    back = await asyncio.wait_for(reader.readexactly(len(data)), 30)
     writer.close()
     await writer.wait_closed()
     return back

@@ -83,7 +83,7 @@ class Broker:
         writer.close()
 
     async def next(self) -> Packet | None:
-        return await asyncio.wait_for(self.packets.get(), 10)
+        return await asyncio.wait_for(self.packets.get(), 30)
 
 
 class Device:
@@ -95,7 +95,7 @@ class Device:
 
     async def next(self) -> Packet | None:
         while (packet := self.decoder.next()) is None:
-            data = await asyncio.wait_for(self.reader.read(65536), 10)
+            data = await asyncio.wait_for(self.reader.read(65536), 30)
             if not data:
                 return None
             self.decoder.feed(data)
@@ -150,7 +150,7 @@ def street(pki: Pki, tmp_path: Path):
             yield there
         finally:
             there.leave()
-            await asyncio.wait_for(front.stop(), 10)
+            await asyncio.wait_for(front.stop(), 30)
             for writer in broker.writers:
                 writer.transport.abort()
             server.close()
@@ -289,7 +289,7 @@ def test_whoever_stalls_is_closed(run: Run, street) -> None:
             silent[1][1].write(b"\x16\x03\x01")
             mute, halved = await here.device(), await here.device("ec")
             halved.writer.write(encode(CONNECT)[:9])
-            assert [await asyncio.wait_for(reader.read(), 10) for reader, _ in silent] == [b""] * 5
+            assert [await asyncio.wait_for(reader.read(), 30) for reader, _ in silent] == [b""] * 5
             for _, writer in silent:
                 writer.close()
             assert [await mute.next(), await halved.next()] == [None, None]
@@ -359,7 +359,7 @@ def test_connections_are_bounded_and_places_come_free(run: Run, street) -> None:
         async with street(limits) as here:
             plain_reader, plain = await asyncio.open_connection("127.0.0.1", here.port)
             plain.write(b"this is no TLS")
-            assert await asyncio.wait_for(plain_reader.read(), 10) == b""
+            assert await asyncio.wait_for(plain_reader.read(), 30) == b""
             plain.close()
             first, second = await here.device("ec"), await here.device()
             for device in (first, second):
@@ -410,7 +410,7 @@ def test_a_slow_reader_holds_its_sender_and_loses_nothing(run: Run, street) -> N
                 go()
                 for _ in range(sent):
                     assert await others_next() == BIG
-                await asyncio.wait_for(sender.drain(), 10)
+                await asyncio.wait_for(sender.drain(), 30)
 
     run(story())
 
@@ -487,12 +487,12 @@ def test_paho_speaks_through_the_front_with_a_real_broker(run: Run, street, pki,
     def speak(port: int) -> None:
         client.connect("localhost", port)
         client.loop_start()
-        assert connected.wait(10)
+        assert connected.wait(30)
         client.subscribe("room/#", 1)
-        assert subscribed.wait(10)
+        assert subscribed.wait(30)
         for number in range(200):
             client.publish("room/a", str(number), qos=1)
-        assert [got.get(timeout=10) for _ in range(200)] == [str(number).encode() for number in range(200)]
+        assert [got.get(timeout=30) for _ in range(200)] == [str(number).encode() for number in range(200)]
         client.disconnect()
         client.loop_stop()
 

@@ -100,7 +100,7 @@ class Live:
         self.client.on_message = lambda _client, _data, message: self.messages.put(message.payload)
         self.client.connect("localhost", server.mqtts)
         self.client.loop_start()
-        assert self._ready.wait(10), "the client was not let in"
+        assert self._ready.wait(30), "the client was not let in"
 
     def leave(self) -> None:
         """Disconnect and end its thread."""

@@ -181,7 +181,7 @@ def test_a_message_beyond_the_limit_reaches_nobody(one: Gateway) -> None:
     topic = f"channels/{one.data}/messages/large"
     assert 0 == listener.subscribe(topic)
     sender.client.publish(topic, bytes(LIMIT * 2), 0)
-    assert sender.ended.wait(10)
+    assert sender.ended.wait(30)
     secret = {"Authorization": f"Client {one.secret}"}
     with one.server.client() as http:
         assert 413 == http.post(f"/{topic}", content=bytes(LIMIT + 1), headers=secret).status_code
@@ -207,11 +207,11 @@ def test_who_is_silent_over_websocket_is_hung_up_on(tmp_path: Path) -> None:
         one = Gateway(server, token, new_domain(server, token, "plant"), "gw")
         with ws_connect(f"ws://{place}/mqtt", subprotocols=[Subprotocol("mqtt")]) as device:
             device.send(connect(one.id, one.secret))
-            assert 0 == bytes(device.recv(timeout=10))[3]
+            assert 0 == bytes(device.recv(timeout=30))[3]
             with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=20) as silent:
                 assert b"" == silent.recv(1)
             device.send(b"\xc0\0")  # PINGREQ
-            assert b"\xd0\0" == device.recv(timeout=10)
+            assert b"\xd0\0" == device.recv(timeout=30)
 
 
 def test_guessing_a_secret_is_throttled_by_device_and_source(tmp_path: Path) -> None:

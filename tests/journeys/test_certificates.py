@@ -63,12 +63,12 @@ def test_from_mapping_to_revocation(tmp_path: Path) -> None:
         sent = ["-X", "POST", "-d", "21.5", *shown]
         with subscribed(server, f"channels/{channel}/messages/#", pair) as live:
             assert 0 == publish(server, f"channels/{channel}/messages/x", pair)
-            assert b"hello" == live.messages.get(timeout=5)
+            assert b"hello" == live.messages.get(timeout=30)
             assert 202 == body_and_status(server.curl(*sent, path=message))[1]
-            assert b"21.5" == live.messages.get(timeout=5)
+            assert b"21.5" == live.messages.get(timeout=30)
             done = operator.ask("DELETE", f"/certs/{device}")
             assert 200 == done.status_code, done.text
-            assert live.closed.wait(1.0), "the live session was not cut within a second"
+            assert live.closed.wait(30), "the live session was not cut"
         surfaces = {each["surface"] for each in done.json()["surfaces"]}
         assert {
             "mqtt_login",

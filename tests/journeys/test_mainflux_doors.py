@@ -58,11 +58,11 @@ def test_a_thing_lives_behind_both_doors(tmp_path: Path) -> None:
                     "POST", f"/http/channels/{control}/messages/req", agent["mainflux_key"], content="[]"
                 )
                 assert 202 == sent.status_code
-                assert b"[]" == live.messages.get(timeout=5)
+                assert b"[]" == live.messages.get(timeout=30)
                 live.client.publish(f"channels/{control}/messages/res", '[{"n":"ls"}]', 1).wait_for_publish(5)
-                assert b'[{"n":"ls"}]' == live.messages.get(timeout=5)
+                assert b'[{"n":"ls"}]' == live.messages.get(timeout=30)
                 assert 200 == http.post(f"/{domain}/clients/{thing}/disable").status_code
-                assert live.closed.wait(5), "the live session was not cut"
+                assert live.closed.wait(30), "the live session was not cut"
 
         refused = {
             "fetch": owner.ask("GET", "/things/bootstrap/gateway", "external_key").status_code,

@@ -7,7 +7,7 @@ from typing import Any, Self
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-WAIT = 5.0
+WAIT = 30.0
 QUIET = 0.3
 
 

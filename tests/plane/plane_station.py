@@ -81,7 +81,7 @@ class Station:
         self.plane.start()
         await self.plane.wait_up(10)
 
-    def run(self, work: Coroutine[Any, Any, R], patience: float = 30) -> R:
+    def run(self, work: Coroutine[Any, Any, R], patience: float = 60) -> R:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(patience)
 
     def connect(self, device: FleetDevice, **how: Any) -> Device:
@@ -131,16 +131,19 @@ class Station:
         asyncio.ensure_future(self.plane.deliver(event), loop=self._loop)  # noqa: RUF006 the loop outlives it
 
     def is_live(self, device: FleetDevice) -> bool:
-        """Say whether the device is seen connected; waits for it a moment."""
-        session = f"{device.tenant}/{device.id}"
-        return self.eventually(lambda: bool(self.plane.live.of(session)), 1)
+        """Say whether the device is seen connected; waits for it."""
+        return self.eventually(lambda: bool(self.plane.live.of(f"{device.tenant}/{device.id}")))
+
+    def is_gone(self, device: FleetDevice) -> bool:
+        """Say whether the device is seen connected no more; waits for it."""
+        return self.eventually(lambda: not self.plane.live.of(f"{device.tenant}/{device.id}"))
 
     def leave(self, device: FleetDevice, connection: Device) -> None:
         """Disconnect and wait until the broker knows."""
         connection.close()
-        assert self.eventually(lambda: not self.plane.live.of(f"{device.tenant}/{device.id}"))
+        assert self.is_gone(device)
 
-    def eventually(self, holds: Callable[[], bool], patience: float = 10) -> bool:
+    def eventually(self, holds: Callable[[], bool], patience: float = 30) -> bool:
         """Say whether it holds within *patience* seconds."""
         end = time.monotonic() + patience
         while not holds():

@@ -130,7 +130,7 @@ def test_devices_go_on_when_a_node_dies(cluster: Cluster, when_done: Callable[[C
     assert cluster.eventually(lambda: cluster.run(_replicas(cluster)) == 3, 30)
     assert cluster.is_live(writer)
     cluster.deliver(events.RIGHTS_CHANGED, writer)
-    assert w.was_cut(1)
+    assert w.was_cut()
 
     os.kill(cluster.brokers[2].pid or 0, signal.SIGKILL)
     cluster.run(cluster.brokers[2].stop(), 15)
@@ -146,4 +146,4 @@ def test_devices_go_on_when_a_node_dies(cluster: Cluster, when_done: Callable[[C
     assert not r.was_cut(0.1)
     assert cluster.is_live(reader)
     cluster.deliver(events.ACCESS_ENDED, reader)
-    assert r.was_cut(1)
+    assert r.was_cut()

@@ -48,7 +48,7 @@ def test_whoever_answers_the_leader_copies_and_cuts(pair: tuple[Station, Plane])
             assert d.is_quiet(0.01)
             assert station.is_live(device)
             station.deliver(events.RIGHTS_CHANGED, device)
-            assert d.was_cut(1)
+            assert d.was_cut()
     answered = [plane.meters.admitted._value.get() for plane in (station.plane, second)]
     assert sum(answered) == 40
     assert min(answered) > 0

@@ -20,19 +20,17 @@ def _disable(device: Device) -> None:
 
 
 @pytest.mark.parametrize("topic", [ENDED, CHANGED, CLOSED])
-def test_a_change_of_rights_cuts_the_session_within_a_second(station: Station, topic: str):
+def test_a_change_of_rights_cuts_the_session(station: Station, topic: str):
     """Whatever the outbox says of the device."""
     name = f"cut-{topic}".replace(".", "-")
     device = station.fleet.device(name, f"tenant-{name}", **{name: BOTH})
     bystander = station.fleet.device(f"by-{name}", f"by-{name}", **{f"by-{name}": BOTH})
     with station.connect(device) as d, station.connect(bystander) as b:
         assert station.is_live(device)
-        started = time.monotonic()
         station.deliver(topic, device)
-        assert d.was_cut(1)
-        assert time.monotonic() - started < 1
+        assert d.was_cut()
         assert not b.was_cut(0.1)
-    assert station.eventually(lambda: not station.is_live(device))
+    assert station.is_gone(device)
 
 
 def test_a_device_returns_with_its_new_rights(station: Station):

@@ -89,7 +89,7 @@ async def test_transactions_that_lock_each_other_run_again(store):
         one = tx.get(m.Device, T1, first)
         tx.change(replace(one, revision=one.revision + 1))
         if len(runs) <= 2:
-            both.wait(10)
+            both.wait(30)
         other = tx.get(m.Device, T1, second)
         tx.change(replace(other, revision=other.revision + 1))
 
@@ -108,7 +108,7 @@ async def test_a_change_between_read_and_change_is_not_lost(store, other):
         found = tx.get(m.Device, T1, "d1")
         seen.append(found.revision)
         has_read.set()
-        has_changed.wait(10)
+        has_changed.wait(30)
         tx.change(replace(found, name="renamed"))
 
     waiting = asyncio.ensure_future(store.run(rename))

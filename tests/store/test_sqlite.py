@@ -195,7 +195,7 @@ async def test_commits_reach_the_disk(path):
 async def test_a_slow_read_does_not_hold_up_others(store):
     """There is more than one reader."""
     release = threading.Event()
-    slow = asyncio.ensure_future(store.read(lambda tx: release.wait(10)))
+    slow = asyncio.ensure_future(store.read(lambda tx: release.wait(30)))
     await store.read(lambda tx: None)
     assert await store.read(lambda tx: tx.count(m.Device, T1)) == 0
     release.set()

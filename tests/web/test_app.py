@@ -242,7 +242,7 @@ async def test_a_body_that_does_not_arrive_is_given_up(sqlite_store, keyring, cl
     """A client that stops in the middle does not hold the door for ever."""
     door = Door(sqlite_store, keyring, clock, limits=Limits(body=1000, body_seconds=0.05))
     post = posting(door.token(await door.user()))
-    answer = await asyncio.wait_for(door.raw(post, [b"{"], stalls=True), 10)
+    answer = await asyncio.wait_for(door.raw(post, [b"{"], stalls=True), 30)
     assert answer[0]["status"] == 400
 
 

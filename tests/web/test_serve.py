@@ -113,7 +113,7 @@ async def test_a_head_without_end_is_refused(door: Door):
             writer.write(b"GET /things/7 HTTP/1.1\r\nHost: a\r\n" + line)
             # Whoever still sends when the connection is closed may see the reset before the reason.
             with contextlib.suppress(ConnectionResetError):
-                assert b"too long" in await asyncio.wait_for(reader.read(), 10)
+                assert b"too long" in await asyncio.wait_for(reader.read(), 30)
             writer.close()
         assert door.lines() == []
         async with httpx.AsyncClient(base_url=running.url()) as client:
@@ -129,7 +129,7 @@ async def test_a_slow_head_is_given_up(door: Door):
         for start in (b"", b"GET /things/7 HT"):
             reader, writer = await asyncio.open_connection("127.0.0.1", running.ports[0])
             writer.write(start)
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), 30) == b""
             writer.close()
         assert (await client.get("/things/7")).status_code == 200
         assert client._transport._pool.connections == connections
@@ -214,16 +214,16 @@ async def test_a_stop_finishes_what_was_accepted():
     async with serving(echo) as running:
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", running.ports[0])
         async with httpx.AsyncClient() as client:
-            waiting = asyncio.create_task(client.get(running.url() + "/wait", timeout=10))
-            await asyncio.wait_for(echo.entered.wait(), 10)
+            waiting = asyncio.create_task(client.get(running.url() + "/wait", timeout=30))
+            await asyncio.wait_for(echo.entered.wait(), 30)
             running.stop.set()
-            assert await asyncio.wait_for(idle_reader.read(), 10) == b""
+            assert await asyncio.wait_for(idle_reader.read(), 30) == b""
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", running.ports[0])
             assert not running.task.done()
             echo.go.set()
             assert (await waiting).status_code == 200
-            await asyncio.wait_for(running.task, 10)
+            await asyncio.wait_for(running.task, 30)
         idle_writer.close()
 
 
@@ -231,10 +231,10 @@ async def test_a_stop_does_not_wait_for_ever():
     """What does not finish in time is given up, and its caller is told."""
     echo = Echo()
     async with serving(echo, grace=1) as running, httpx.AsyncClient() as client:
-        waiting = asyncio.create_task(client.get(running.url() + "/wait", timeout=10))
-        await asyncio.wait_for(echo.entered.wait(), 10)
+        waiting = asyncio.create_task(client.get(running.url() + "/wait", timeout=30))
+        await asyncio.wait_for(echo.entered.wait(), 30)
         running.stop.set()
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, 30)
         assert (await waiting).status_code == 500
 
 
@@ -246,7 +246,7 @@ async def test_a_half_sent_body_does_not_hold_the_stop(door: Door):
         writer.write(b"Content-Length: 100\r\n\r\n{")
         await writer.drain()
         running.stop.set()
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, 30)
         writer.close()
 
 

@@ -42,6 +42,8 @@ class Receiver:
     tail: bytes = b""
     """What the answer holds beside its status."""
     is_silent: bool = False
+    is_given_up: bool = False
+    """Whether a caller went without the answer it waited for."""
     hears: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,6 +56,7 @@ class Receiver:
                 self.hears.set()
                 if self.is_silent:
                     await reader.read()
+                    self.is_given_up = True
                     break
                 status = self.statuses.pop(0) if self.statuses else 204
                 if self.status_of is not None:
