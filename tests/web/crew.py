@@ -13,12 +13,16 @@ from muster.web.workers import supervise
 
 
 async def tell_pid(scope, receive, send):
-    """Answer with the process id; below /slow only after half a second."""
+    """Answer with the process id; below /slow only after half a second, below /parts its end."""
     if scope["path"] == "/slow":
         await asyncio.sleep(0.5)
     body = str(os.getpid()).encode()
     headers = [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if scope["path"] == "/parts":
+        await send({"type": "http.response.body", "body": body[:1], "more_body": True})
+        await asyncio.sleep(0.5)
+        body = body[1:]
     await send({"type": "http.response.body", "body": body})
 
 
