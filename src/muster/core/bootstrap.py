@@ -40,8 +40,17 @@ class ConfigView:
     channels: tuple[Channel, ...]
     is_active: bool
     """Connected, both ways, to every channel it lists."""
-    certificate: Certificate | None = None
-    """The device's newest good one; only where a device fetches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a device is given when it fetches its configuration."""
+
+    config: BootstrapConfig
+    device: Device
+    channels: tuple[Channel, ...]
+    certificate: Certificate | None
+    """The device's newest good one."""
 
     def credentials(self, ca_bundle: str) -> tuple[str, str, str]:
         """Give certificate, key and CA for the device, PEM; what an operator put in goes first."""
@@ -79,7 +88,7 @@ class WrongExternalKey(Forbidden):
 # --- the device's side -------------------------------------------------------------------------------
 
 
-def fetch(tx: Tx, external_id: str, external_key: Secret | None) -> ConfigView:
+def fetch(tx: Tx, external_id: str, external_key: Secret | None) -> Served:
     """Give the configuration to the device that knows its key.
 
     It names no tenant: the pair of id and key is unique in the installation. UnknownExternalId for an unknown
@@ -94,7 +103,7 @@ def fetch(tx: Tx, external_id: str, external_key: Secret | None) -> ConfigView:
     return _fetched(tx, found)
 
 
-def fetch_by_certificate(tx: Tx, external_id: str, shown: Shown) -> ConfigView:
+def fetch_by_certificate(tx: Tx, external_id: str, shown: Shown) -> Served:
     """Give the configuration to the device that shows its certificate instead of its key; errors as fetch."""
     device = pki.identify(tx, shown)
     if not isinstance(device, Device):
@@ -105,28 +114,31 @@ def fetch_by_certificate(tx: Tx, external_id: str, shown: Shown) -> ConfigView:
     return _fetched(tx, found)
 
 
-def _fetched(tx: Tx, found: BootstrapConfig) -> ConfigView:
-    tenant = tx.get(Tenant, ANYWHERE, found.tenant_id)
-    view = _view(tx, found)
-    if tenant is None or tenant.status is not Status.ENABLED or view.device.status is not Status.ENABLED:
+def _fetched(tx: Tx, config: BootstrapConfig) -> Served:
+    tenant, device = tx.get(Tenant, ANYWHERE, config.tenant_id), _device(tx, config)
+    if tenant is None or tenant.status is not Status.ENABLED or device.status is not Status.ENABLED:
         raise WrongExternalKey
-    certificate, is_barred = validity.standing_of(tx, found.tenant_id, found.device_id)
+    certificate, is_barred = validity.standing_of(tx, config.tenant_id, config.device_id)
     if is_barred:
         raise WrongExternalKey
-    return replace(view, certificate=certificate)
+    return Served(config=config, device=device, channels=_listed(tx, config), certificate=certificate)
 
 
-def _view(tx: Tx, config: BootstrapConfig) -> ConfigView:
+def _device(tx: Tx, config: BootstrapConfig) -> Device:
     device = tx.get(Device, config.tenant_id, config.device_id)
     if device is None:
         raise NotFound
-    return _viewed(tx, config, device)
+    return device
+
+
+def _listed(tx: Tx, config: BootstrapConfig) -> tuple[Channel, ...]:
+    found = {c.id: c for c in tx.select(Channel, config.tenant_id, OneOf("id", config.channels))}
+    return tuple(found[i] for i in config.channels if i in found)
 
 
 def _viewed(tx: Tx, config: BootstrapConfig, device: Device) -> ConfigView:
-    found = {c.id: c for c in tx.select(Channel, config.tenant_id, OneOf("id", config.channels))}
+    listed = _listed(tx, config)
     flows = connections.flows_of(tx, config.tenant_id, config.device_id)
-    listed = tuple(found[i] for i in config.channels if i in found)
     is_active = bool(listed) and all(flows.get(c.id) == Flow.BOTH for c in listed)
     return ConfigView(config=config, device=device, channels=listed, is_active=is_active)
 
@@ -183,7 +195,7 @@ def _own(tx: Tx, caller: Caller, tenant_id: TenantId, device_id: str, action: st
     config = tx.find(BootstrapConfig, tenant_id, device_id=device_id)
     if config is None:
         raise NotFound
-    view = _view(tx, config)
+    view = _viewed(tx, config, _device(tx, config))
     require(tx, standing, Kind.DEVICE, view.device, action)
     return view
 

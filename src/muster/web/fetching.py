@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muster.core import bootstrap
-from muster.core.bootstrap import ConfigView
+from muster.core.bootstrap import Served
 from muster.core.errors import Forbidden, MusterError, NotFound
 from muster.core.model import Secret
 from muster.core.ports import Pki
@@ -29,7 +29,7 @@ class Fetch:
 
 
 async def fetch(
-    request: AnyRequest, external_id: str, desk: Desk, how: Fetch, reply: Callable[[ConfigView, str], Reply]
+    request: AnyRequest, external_id: str, desk: Desk, how: Fetch, reply: Callable[[Served, str], Reply]
 ) -> Rendered[Any]:
     """Answer a device with *reply*, which gets its configuration and the CA bundle, empty without a CA.
 
@@ -41,7 +41,7 @@ async def fetch(
     how.throttle.check(mark, desk.clock())
     bundle = how.pki.ca_bundle if how.pki is not None else ""
 
-    def shown(view: ConfigView) -> Reply:
+    def shown(view: Served) -> Reply:
         return reply(view, bundle)
 
     try:

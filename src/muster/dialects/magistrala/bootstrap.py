@@ -6,7 +6,7 @@ import msgspec
 from litestar import delete, get, patch, post, put
 
 from muster.core import bootstrap
-from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig
+from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig, Served
 from muster.core.errors import Malformed, NotFound
 from muster.core.model import BootstrapConfig, Json, Secret, TenantId
 from muster.core.ports import Active, Condition, Has, Is, Page
@@ -117,7 +117,7 @@ class Fetched(wire.Out, kw_only=True):
     ca_cert: str = ""
 
 
-def _channels(view: ConfigView) -> list[ConfigChannel]:
+def _channels(view: ConfigView | Served) -> list[ConfigChannel]:
     return [ConfigChannel(id=c.id, name=c.name, metadata=dict(c.metadata)) for c in view.channels]
 
 
@@ -136,7 +136,7 @@ def config(view: ConfigView) -> Config:
     )
 
 
-def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
+def fetched(view: Served, ca_bundle: str = "") -> Fetched:
     """Show a configuration to its device; certificates an operator put in go before those issued here."""
     secret = view.device.secret.reveal() if view.device.secret is not None else ""
     channels = _channels(view)
@@ -333,7 +333,7 @@ def _how(options: Options, reads_key: Callable[[str], str] = str) -> Fetch:
 async def fetch(request: AnyRequest, external_id: str, desk: Desk, options: Options) -> Rendered[Fetched]:
     """Give a device its configuration for its external id and key."""
 
-    def answer(view: ConfigView, bundle: str) -> Reply:
+    def answer(view: Served, bundle: str) -> Reply:
         return Reply(body=fetched(view, bundle))
 
     return await fetching.fetch(request, external_id, desk, _how(options), answer)
@@ -352,7 +352,7 @@ async def fetch_secure(
     if opened is None or sealed is None:
         raise NotFound("no bootstrap encryption key is configured")
 
-    def answer(view: ConfigView, bundle: str) -> Reply:
+    def answer(view: Served, bundle: str) -> Reply:
         body = sealed(msgspec.json.encode(fetched(view, bundle)))
         return Reply(body=body, media_type="application/octet-stream")
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from muster.core import bootstrap
 from muster.core.access import Caller
-from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig
+from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig, Served
 from muster.core.errors import Malformed, NotFound, Unauthenticated
 from muster.core.model import BootstrapConfig, Channel, Device, Secret
 from muster.core.ports import Active, Condition, Has, Is, Page, Tx, Window
@@ -123,7 +123,7 @@ def config(view: ConfigView) -> Config:
     )
 
 
-def fetched(view: ConfigView, ca_bundle: str = "") -> Fetched:
+def fetched(view: Served, ca_bundle: str = "") -> Fetched:
     """Show a configuration to its thing. Agents parse the content, so it is never empty."""
     client_cert, client_key, ca_cert = view.credentials(ca_bundle)
     channels, key = [wire.channel(c) for c in view.channels], _plain(view.device.secret)
@@ -325,7 +325,7 @@ def _reads_ids(request: AnyRequest) -> bool:
 async def fetch(request: AnyRequest, external_id: str, desk: Desk, options: Options) -> Rendered[Fetched]:
     """Give a thing its configuration for its external id and key."""
 
-    def answer(view: ConfigView, bundle: str) -> Reply:
+    def answer(view: Served, bundle: str) -> Reply:
         body = fetched(view, bundle)
         return Reply(body=replace(body, channels=msgspec.UNSET) if _reads_ids(request) else body)
 
@@ -344,7 +344,7 @@ async def fetch_secure(
     if opened is None or sealed is None:
         raise NotFound
 
-    def answer(view: ConfigView, bundle: str) -> Reply:
+    def answer(view: Served, bundle: str) -> Reply:
         return Reply(body=sealed(msgspec.json.encode(fetched(view, bundle))))
 
     return await fetching.fetch(request, external_id, desk, _how(options, opened), answer)
