@@ -21,7 +21,7 @@ from muster.ca.secrets import Keyring
 from muster.core.model import Instant
 from muster.store import upkeep
 from muster.store.engine import AnyStore, open_store
-from muster.store.tables import metadata
+from muster.store.nouns import SCHEMA
 
 DATABASES = ("sqlite", "postgresql")
 FIRST_INSTANT = 1_750_000_000_000_000
@@ -166,7 +166,7 @@ def url(kind: str, database_url: Callable[..., str], emptied: list[str]) -> Iter
     given = emptied.pop() if emptied else database_url(kind, is_migrated=True, is_kept=True)
     yield given
     with psycopg.connect(given, autocommit=True) as connection:
-        names = SQL(", ").join(Identifier(name) for name in metadata.tables)
+        names = SQL(", ").join(Identifier(name) for name in SCHEMA.tables)
         connection.execute(SQL("TRUNCATE {} RESTART IDENTITY").format(names))
     emptied.append(given)
 

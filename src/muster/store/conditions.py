@@ -20,7 +20,7 @@ from sqlalchemy import (
 from muster.core import errors, ports
 from muster.core.access import ACTIONS, BUILTIN_ROLE, IMPLIED
 from muster.core.model import Flow, Group, Kind, Secret, TenantId
-from muster.store import tables
+from muster.store import proofs, tables
 from muster.store.flavor import Bind, Flavor, Search, Term
 from muster.store.rows import JsonValue, Sealed, Seals, Shape, no_nul, to_json
 
@@ -205,7 +205,7 @@ def _active(flavor: Flavor, *, is_active: bool) -> Term:
 
 
 def _trusts(asked: ports.Trusts, flavor: Flavor) -> Clause:
-    ca = tables.trusted_cas.c
+    ca = proofs.trusted_cas.c
     given: list[Any] = [flavor.wildcard(asked.value) if asked.is_pattern else asked.value]
     given += [] if asked.place is None else [asked.place]
 
@@ -214,7 +214,7 @@ def _trusts(asked: ports.Trusts, flavor: Flavor) -> Clause:
         fits = f.fits(ca[asked.field], value) if asked.is_pattern else ca[asked.field] == value
         met = and_(ca.tenant_id == tables.tenants.c.id, fits)
         met = met if asked.place is None else and_(met, ca.place == bind())
-        return exists(select(1).select_from(tables.trusted_cas).where(met).correlate(tables.tenants))
+        return exists(select(1).select_from(proofs.trusted_cas).where(met).correlate(tables.tenants))
 
     return Clause(("trusts", asked.field, asked.is_pattern, asked.place is None), tuple(given), build)
 

@@ -12,6 +12,7 @@ from muster.core.certificates import AuthorityRecord
 from muster.core.errors import MusterError
 from muster.core.model import BootstrapConfig, Device, Kind
 from muster.core.ports import Sealer
+from muster.store import proofs
 from muster.store import tables as t
 from muster.store.flavor import POSTGRES, SQLITE, Flavor
 from muster.store.nouns import SHAPES
@@ -171,13 +172,13 @@ def _certificates(connection: sa.Connection) -> Iterator[Iterator[Finding]]:
 
     The record of a revoked or expired one outlives its device. Vault's CA is not kept here.
     """
-    made, entry = t.certificates, t.revocations
+    made, entry = proofs.certificates, proofs.revocations
     now = time.time_ns() // 1000
     is_good = (made.c.revoked_at == 0, made.c.not_after > now)
     yield _link(connection, made, ("device_id", "tenant_id"), _DEVICE, *is_good)
-    signer = t.authorities.c.id == sa.literal("issuing-").concat(made.c.issuer_id)
+    signer = proofs.authorities.c.id == sa.literal("issuing-").concat(made.c.issuer_id)
     unknown = sa.select(made.c.id).where(
-        made.c.issuer_id != "vault", ~sa.exists(sa.select(1).select_from(t.authorities).where(signer))
+        made.c.issuer_id != "vault", ~sa.exists(sa.select(1).select_from(proofs.authorities).where(signer))
     )
     yield _half_made(connection, unknown, "the CA that signed it is not there", "certificates")
     same = sa.and_(entry.c.id == made.c.id, entry.c.issuer_id == made.c.issuer_id)

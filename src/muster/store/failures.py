@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 
 from muster.core import errors
-from muster.store.nouns import SHAPES
-from muster.store.tables import metadata
+from muster.store.nouns import SCHEMA, SHAPES
 
 _WORDS = {
     shape.name: re.sub(r"(?<!^)(?=[A-Z])", " ", noun.__name__).lower() for noun, shape in SHAPES.items()
@@ -24,7 +23,7 @@ def _fields(columns: list[str]) -> str:
 def _by_constraint() -> dict[str, tuple[str, list[str]]]:
     """Give table and columns of every unique constraint and index, by its name."""
     known: dict[str, tuple[str, list[str]]] = {}
-    for table in metadata.tables.values():
+    for table in SCHEMA.tables.values():
         known[str(table.primary_key.name or f"{table.name}_pk")] = (
             table.name,
             [*table.primary_key.columns.keys()],

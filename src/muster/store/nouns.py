@@ -3,8 +3,12 @@
 from typing import Any
 
 from muster.core import certificates, identity, metering, model, webhooks
-from muster.store import tables
+from muster.store import proofs, tables
+from muster.store.columns import metadata
 from muster.store.rows import Shape, shape_of
+
+SCHEMA = metadata
+"""All tables: importing tables.py and proofs.py has written them in."""
 
 # Parents before children: rows of one call are inserted in this order.
 SHAPES: dict[type[Any], Shape] = {
@@ -27,15 +31,15 @@ SHAPES: dict[type[Any], Shape] = {
         shape_of(model.Event, tables.events),
         shape_of(model.Presence, tables.presences),
         shape_of(model.ClientIdClaim, tables.client_id_claims),
-        shape_of(certificates.Certificate, tables.certificates, is_tallied=True),
-        shape_of(certificates.Revocation, tables.revocations),
-        shape_of(certificates.AuthorityRecord, tables.authorities),
-        shape_of(certificates.SigningIntent, tables.signing_intents),
-        shape_of(identity.Credential, tables.credentials),
-        shape_of(identity.CredentialSet, tables.credential_sets),
-        shape_of(identity.TrustedCa, tables.trusted_cas),
-        shape_of(identity.FirstContact, tables.first_contacts),
-        shape_of(identity.Denial, tables.denials),
+        shape_of(certificates.Certificate, proofs.certificates, is_tallied=True),
+        shape_of(certificates.Revocation, proofs.revocations),
+        shape_of(certificates.AuthorityRecord, proofs.authorities),
+        shape_of(certificates.SigningIntent, proofs.signing_intents),
+        shape_of(identity.Credential, proofs.credentials),
+        shape_of(identity.CredentialSet, proofs.credential_sets),
+        shape_of(identity.TrustedCa, proofs.trusted_cas),
+        shape_of(identity.FirstContact, proofs.first_contacts),
+        shape_of(identity.Denial, proofs.denials),
         shape_of(webhooks.Webhook, tables.webhooks),
         shape_of(webhooks.Notice, tables.notices),
         shape_of(metering.Usage, tables.usages),

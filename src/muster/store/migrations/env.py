@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic import context
 
-from muster.store.tables import metadata
+from muster.store.nouns import SCHEMA
 
 
 def include_object(thing: Any, _name: Any, kind: str, _is_reflected: Any, _counterpart: Any) -> bool:
@@ -17,7 +17,7 @@ def include_object(thing: Any, _name: Any, kind: str, _is_reflected: Any, _count
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=SCHEMA,
     include_object=include_object,
     compare_server_default=True,
     render_as_batch=True,
