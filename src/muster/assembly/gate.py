@@ -1,17 +1,12 @@
-"""Hono's adapters, joined with the core: who a device is, whether it may speak, and where its messages go."""
+"""Hono's adapters, joined with the core: whether a device may speak, and where its messages go."""
 
-import hmac
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from secrets import token_bytes
+from collections.abc import Sequence
 from typing import Protocol
 
+from muster.assembly.headers import Registration, headers_of
+from muster.assembly.identifier import Identifier
 from muster.assembly.metering import Meter, limits_of
-from muster.assembly.revocations import Revocations, asks
-from muster.ca import devicetokens
-from muster.ca.passwords import verify_hono
 from muster.core import metering, southbound
 from muster.core.admission import admission_of, stands
 from muster.core.errors import (
@@ -25,12 +20,11 @@ from muster.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from muster.core.identity import PASSWORD, RAW_KEY, Certificates, Proof, hono
+from muster.core.identity import hono
 from muster.core.metering import Kind
-from muster.core.model import Device, DeviceId, Instant, Json, Status, Tenant, TenantId
-from muster.core.ports import ANYWHERE, Passwords, Store, Tx
-from muster.core.southbound import Login, Unannounced, Unregistered
-from muster.core.throttle import Throttle
+from muster.core.model import Device, DeviceId, Status, Tenant, TenantId
+from muster.core.ports import ANYWHERE, Store, Tx
+from muster.core.southbound import Login, Unannounced
 from muster.plane.adapter.downstream import Downstream
 from muster.plane.adapter.packets import ConnackCode
 from muster.plane.adapter.ports import (
@@ -49,44 +43,8 @@ _ANYTHING = {Kind.BYTES: 1, Kind.SECONDS: 1}
 MQTT, HTTP = "hono-mqtt", "hono-http"
 REMEMBERED_SECONDS = 5.0
 """For how long a device's registration is taken for granted between its messages; a cut ends it at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """What of tenant and device matters to a message."""
-
-    defaults: Mapping[str, Json]
-    """The device's over the tenant's."""
-    limits: Mapping[str, Json]
-    least_size: int = 0
-    """What a message counts for at least, and in steps of which."""
-
-
-class Remembered:
-    """Passwords that were verified lately, by a keyed hash of verifier and password: bounded."""
-
-    MOST = 8192
-    SECONDS = 15 * 60
-
-    def __init__(self) -> None:
-        self._key = token_bytes(32)
-        self._known: dict[bytes, float] = {}
-
-    def mark(self, proof: Proof, plain: str) -> bytes:
-        """Name the pair; another verifier, another name, so a changed password is never remembered."""
-        text = f"{proof.function}\0{proof.verifier}\0{proof.salt}\0{plain}"
-        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
-
-    def knows(self, mark: bytes) -> bool:
-        """Say whether it was verified lately."""
-        return self._known.get(mark, 0.0) > time.monotonic()
-
-    def add(self, mark: bytes) -> None:
-        """Note that it was verified."""
-        self._known.pop(mark, None)
-        if len(self._known) >= self.MOST:
-            del self._known[next(iter(self._known))]
-        self._known[mark] = time.monotonic() + self.SECONDS
+MOST_REMEMBERED = 8192
+"""Registrations, and gateways that spoke last."""
 
 
 class Sessions(Protocol):
@@ -94,126 +52,6 @@ class Sessions(Protocol):
 
     def __call__(self, tenant_id: TenantId) -> int:
         """Say how many devices of the tenant are connected."""
-
-
-class Identifier:
-    """Says who a device is by what it shows; shared by all adapters of a process."""
-
-    def __init__(
-        self,
-        store: Store,
-        passwords: Passwords,
-        certificates: Certificates,
-        clock: Callable[[], Instant],
-        throttle: Throttle,
-        *,
-        device_ids: re.Pattern[str] = southbound.DEVICE_ID,
-        revocations: Revocations | None = None,
-    ) -> None:
-        """Prepare; without *revocations* a CA that wants to be asked lets nobody in."""
-        self._revocations = revocations
-        self.device_ids = device_ids
-        self._store = store
-        self._passwords = passwords
-        self._certificates = certificates
-        self._clock = clock
-        self._throttle = throttle
-        self._remembered = Remembered()
-
-    async def identify(self, evidence: Evidence, adapter: str) -> Login:
-        """Give who proved itself: by certificate, token or password, in this order (spec C.1).
-
-        Any of the core's errors else. Whether tenant, adapter and device are enabled is not asked here, but
-        for a device that comes into being.
-        """
-        context: dict[str, Json] = {"client-id": evidence.client_id} if evidence.client_id else {}
-        if evidence.chain_der:
-            try:
-                return await self._by_certificate(evidence, adapter, context)
-            except Unauthenticated:
-                if evidence.password is None and not evidence.token:
-                    raise
-        if evidence.token:
-            try:
-                return await self._by_token(evidence, context)
-            except Unauthenticated:
-                if evidence.password is None:
-                    raise
-        return await self._by_password(evidence, context)
-
-    async def _by_token(self, evidence: Evidence, context: dict[str, Json]) -> Login:
-        """Let in whoever signed with a key of the credential that the token, or else the request, names."""
-        tenant, auth_id = devicetokens.claimed(evidence.token) or evidence.named or ("", "")
-        attempt = (f"{auth_id}@{tenant}", evidence.source)
-        self._throttle.check(attempt, self._clock())
-        try:
-            login = await self._store.read(southbound.find_login, tenant, RAW_KEY, auth_id, context)
-            self._check_token(login, evidence.token)
-        except (Unauthenticated, Malformed):
-            self._throttle.failed(attempt, self._clock())
-            raise Unauthenticated from None
-        return login
-
-    def _check_token(self, login: Login, token: str) -> None:
-        now = self._clock()
-        keys = [proof.key for proof in login.credential.proofs if proof.is_valid(now)]
-        if not any(devicetokens.is_proven(token, key, now // 1_000_000) for key in keys):
-            raise Unauthenticated
-
-    async def _by_certificate(self, evidence: Evidence, adapter: str, context: dict[str, Json]) -> Login:
-        keys = self._certificates.issuers(evidence.chain_der)
-        anchors = await self._store.read(southbound.anchors, keys, evidence.sni)
-        shown = self._certificates.verify(evidence.chain_der, anchors.cas, self._clock())
-        tenant = anchors.tenant
-        ca = next(each for each in anchors.cas if each.id == shown.ca_id)
-        if self._revocations is not None and asks(ca):
-            await self._revocations.check(evidence.chain_der, shown.serial, ca)
-            shown = replace(shown, is_checked=True)
-        known = await self._store.read(southbound.certificate_login, tenant.id, shown, context)
-        if isinstance(known, Unregistered):
-            southbound.open_tenant(tenant, adapter)
-            login, _ = await self._store.run(
-                southbound.first_contact,
-                tenant.id,
-                shown,
-                source=evidence.source,
-                device_ids=self.device_ids,
-            )
-            return login
-        return known
-
-    async def _by_password(self, evidence: Evidence, context: dict[str, Json]) -> Login:
-        shown = evidence.password
-        if shown is None:
-            raise Unauthenticated
-        attempt = (f"{shown.auth_id}@{shown.tenant}", evidence.source)
-        self._throttle.check(attempt, self._clock())
-        try:
-            plain = shown.secret.decode()
-            login = await self._store.read(
-                southbound.find_login, shown.tenant, PASSWORD, shown.auth_id, context
-            )
-        except (Unauthenticated, Malformed, UnicodeDecodeError):
-            await self._passwords.verify(None, "x")
-            self._throttle.failed(attempt, self._clock())
-            raise Unauthenticated from None
-        now = self._clock()
-        for proof in login.credential.proofs:
-            if proof.is_valid(now) and await self._is_proven(proof, plain):
-                return login
-        self._throttle.failed(attempt, now)
-        raise Unauthenticated
-
-    async def _is_proven(self, proof: Proof, plain: str) -> bool:
-        if proof.function in ("sha-256", "sha-512"):
-            return verify_hono(proof.function, proof.verifier, proof.salt or None, plain)
-        mark = self._remembered.mark(proof, plain)
-        if self._remembered.knows(mark):
-            return True
-        is_proven = await self._passwords.verify(proof.verifier, plain)
-        if is_proven:
-            self._remembered.add(mark)
-        return is_proven
 
 
 class Gate:
@@ -299,7 +137,7 @@ class Gate:
             raise
 
     def _note_gateway(self, tenant_id: TenantId, device_id: DeviceId, gateway: str) -> None:
-        if len(self._last_via) >= Remembered.MOST:
+        if len(self._last_via) >= MOST_REMEMBERED:
             self._last_via.clear()
         self._last_via[tenant_id, device_id] = gateway
 
@@ -324,7 +162,7 @@ class Gate:
             assert found is not None
         if not self._remembers:
             return found
-        if len(self._registrations) >= Remembered.MOST:
+        if len(self._registrations) >= MOST_REMEMBERED:
             self._registrations.clear()
         self._registrations[key] = (found, time.monotonic() + REMEMBERED_SECONDS)
         return found
@@ -394,52 +232,6 @@ def _registration(tenant: Tenant, device: Device) -> Registration:
     defaults = {**(of_tenant.get("defaults") or {}), **(of_device.get("defaults") or {})}
     least = of_tenant.get("minimum-message-size", 0)
     return Registration(defaults=defaults, limits=limits_of(tenant), least_size=least)
-
-
-def headers_of(message: Message, registration: Registration, adapter: str) -> dict[str, str]:
-    """Give what applications are told about a message (spec C.1)."""
-    defaults = registration.defaults
-    headers = {
-        "tenant_id": message.tenant_id,
-        "device_id": message.device_id,
-        "orig_adapter": adapter,
-        "orig_address": message.topic.split("/?")[0] or message.kind.value,
-        "content-type": message.content_type or str(defaults.get("content-type", "application/octet-stream")),
-        "qos": str(message.qos),
-        "creation-time": str(time.time_ns() // 1_000_000),
-    }
-    more = {
-        "via": message.via,
-        "ttd": message.ttd,
-        "ttl": _ttl(message, registration),
-        "request_id": message.request_id,
-        "status": message.status,
-    }
-    headers |= {name: str(value) for name, value in more.items() if value is not None}
-    return {name: _one_line(value) for name, value in headers.items()}
-
-
-def _one_line(text: str) -> str:
-    """A header of the broker is one line: what would break it is replaced."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else "?" for each in text)
-
-
-_TTL = {
-    (MessageKind.EVENT, 1): ("ttl", "max-ttl"),
-    (MessageKind.TELEMETRY, 0): ("ttl-telemetry-qos0", "max-ttl-telemetry-qos0"),
-    (MessageKind.TELEMETRY, 1): ("ttl-telemetry-qos1", "max-ttl-telemetry-qos1"),
-    (MessageKind.COMMAND_RESPONSE, 1): ("ttl-command-response", "max-ttl-command-response"),
-}
-
-
-def _ttl(message: Message, registration: Registration) -> int | None:
-    default, limit = _TTL.get((message.kind, message.qos), ("ttl", "max-ttl"))
-    wanted = message.ttl if message.ttl is not None else registration.defaults.get(default)
-    most = registration.limits.get(limit, -1)
-    given = [each for each in (wanted, most if most >= 0 else None) if isinstance(each, int)]
-    return min(given) if given else None
 
 
 _CODES: dict[type[MusterError], ConnackCode] = {

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from muster.assembly.certificates import Certificates
-from muster.assembly.gate import HTTP, MQTT, Gate, Identifier
+from muster.assembly.gate import HTTP, MQTT, Gate
+from muster.assembly.identifier import Identifier
 from muster.assembly.messages import Messages
 from muster.assembly.metering import Meter
 from muster.assembly.parts import Parts

@@ -1,4 +1,4 @@
-"""The tables of proof, written as tables.py writes: certificates, their CAs, how devices show who they are."""
+"""The tables of proof: certificates, their CAs, and how devices prove who they are."""
 
 from sqlalchemy import (
     ForeignKeyConstraint,

@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from muster.assembly.certificates import Certificates
-from muster.assembly.gate import MQTT, Identifier
+from muster.assembly.gate import MQTT
+from muster.assembly.identifier import Identifier
 from muster.core import events
 from muster.core.errors import (
     Conflict,

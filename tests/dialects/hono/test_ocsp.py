@@ -13,7 +13,8 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from muster.assembly.certificates import Certificates
-from muster.assembly.gate import MQTT, Identifier
+from muster.assembly.gate import MQTT
+from muster.assembly.identifier import Identifier
 from muster.assembly.revocations import Revocations
 from muster.ca.authority import moment
 from muster.ca.keys import make_key

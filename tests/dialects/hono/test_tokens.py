@@ -18,7 +18,8 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from muster.assembly.certificates import Certificates
-from muster.assembly.gate import MQTT, Identifier
+from muster.assembly.gate import MQTT
+from muster.assembly.identifier import Identifier
 from muster.ca.devicetokens import LONGEST, SKEW
 from muster.core.errors import TooMany, Unauthenticated
 from muster.core.southbound import Login
