@@ -7,7 +7,7 @@ from typing import Protocol
 from muster.assembly.headers import Registration, headers_of
 from muster.assembly.identifier import Identifier
 from muster.assembly.metering import Meter, limits_of
-from muster.core import metering, southbound
+from muster.core import gateways, metering, southbound
 from muster.core.admission import admission_of, stands
 from muster.core.errors import (
     Forbidden,
@@ -20,11 +20,12 @@ from muster.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from muster.core.gateways import Unannounced
 from muster.core.identity import hono
 from muster.core.metering import Kind
 from muster.core.model import Device, DeviceId, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Store, Tx
-from muster.core.southbound import Login, Unannounced
+from muster.core.southbound import Login
 from muster.plane.adapter.downstream import Downstream
 from muster.plane.adapter.packets import ConnackCode
 from muster.plane.adapter.ports import (
@@ -157,7 +158,7 @@ class Gate:
         if found is None:
             gateway = message.via or DeviceId("")
             ids = (message.tenant_id, message.device_id, gateway)
-            await self._store.run(southbound.announce, *ids, device_ids=self._identifier.device_ids)
+            await self._store.run(gateways.announce, *ids, device_ids=self._identifier.device_ids)
             found = await self._store.read(_register, *args, is_authenticated=message.is_authenticated)
             assert found is not None
         if not self._remembers:
@@ -216,7 +217,7 @@ def _register(
     southbound.open_tenant(tenant, adapter)
     if not is_authenticated and southbound.needs_authentication(tenant, adapter):
         raise Unauthenticated("the tenant's devices must log in")
-    found = southbound.assert_device(tx, tenant, device_id, via)
+    found = gateways.assert_device(tx, tenant, device_id, via)
     return None if isinstance(found, Unannounced) else _registration(tenant, found)
 
 
@@ -224,7 +225,7 @@ def _gateways(tx: Tx, tenant_id: TenantId, device_id: DeviceId) -> Sequence[str]
     device = tx.get(Device, tenant_id, device_id)
     if device is None or device.status is not Status.ENABLED:
         return ()
-    return southbound.gateways_of(tx, device)
+    return gateways.gateways_of(tx, device)
 
 
 def _registration(tenant: Tenant, device: Device) -> Registration:

@@ -13,7 +13,7 @@ from muster.assembly.messages import Messages
 from muster.assembly.metering import Meter
 from muster.assembly.parts import Parts
 from muster.assembly.revocations import Revocations
-from muster.core import events, southbound
+from muster.core import events, gateways
 from muster.core.errors import MusterError, Unavailable
 from muster.core.model import DeviceId, Event, TenantId
 from muster.core.throttle import Throttle
@@ -151,7 +151,7 @@ class HonoAdapter:
         if gateway:
             headers["gateway_id"] = gateway
         await self._downstream.event(tenant, b"", headers)
-        await self._parts.store.run(southbound.announced, tenant, device)
+        await self._parts.store.run(gateways.announced, tenant, device)
 
 
 @asynccontextmanager

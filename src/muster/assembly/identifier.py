@@ -10,7 +10,7 @@ from secrets import token_bytes
 from muster.assembly.revocations import Revocations, asks
 from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
-from muster.core import southbound
+from muster.core import contacts, southbound
 from muster.core.errors import (
     Malformed,
     Unauthenticated,
@@ -63,7 +63,7 @@ class Identifier:
         clock: Callable[[], Instant],
         throttle: Throttle,
         *,
-        device_ids: re.Pattern[str] = southbound.DEVICE_ID,
+        device_ids: re.Pattern[str] = contacts.DEVICE_ID,
         revocations: Revocations | None = None,
     ) -> None:
         """Prepare; without *revocations* a CA that wants to be asked lets nobody in."""
@@ -129,7 +129,7 @@ class Identifier:
         if isinstance(known, Unregistered):
             southbound.open_tenant(tenant, adapter)
             login, _ = await self._store.run(
-                southbound.first_contact,
+                contacts.first_contact,
                 tenant.id,
                 shown,
                 source=evidence.source,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from muster.core import registry, southbound
+from muster.core import contacts, gateways, registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed
 from muster.core.model import Device, DeviceId, Instant, TenantId
@@ -294,9 +294,9 @@ async def test_an_operator_decides_what_ids_look_like(door: Door):
 
 def _announce(tx: Tx, tenant: TenantId, device_ids: re.Pattern[str]) -> None:
     tx.add(gateway(tenant, tx.now))
-    southbound.announce(tx, tenant, "EUI-0102", "gw", device_ids=device_ids)
+    gateways.announce(tx, tenant, "EUI-0102", "gw", device_ids=device_ids)
 
 
 def gateway(tenant: TenantId, now: Instant) -> Device:
-    kept = {"hono": {"authorities": [southbound.AUTHORITY]}}
+    kept = {"hono": {"authorities": [contacts.AUTHORITY]}}
     return Device(id=DeviceId("gw"), tenant_id=tenant, extensions=kept, created_at=now)

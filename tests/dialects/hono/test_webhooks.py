@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from muster.assembly.webhooks import Webhooks
 from muster.ca.secrets import Keyring
-from muster.core import southbound, webhooks
+from muster.core import contacts, southbound, webhooks
 from muster.core.errors import Unavailable
 from muster.core.model import Secret, Tenant, TenantId
 from muster.core.ports import ANYWHERE
@@ -209,7 +209,7 @@ async def test_a_device_that_provisions_itself_is_told(door: Door, teller: Telle
         chain = [der(ca.sign(name="pump-1"))]
         anchors = await door.store.read(southbound.anchors, known.issuers(chain), None)
         shown = known.verify(chain, anchors.cas, door.clock())
-        login, _ = await door.store.run(southbound.first_contact, TenantId(tenant), shown)
+        login, _ = await door.store.run(contacts.first_contact, TenantId(tenant), shown)
         await door.device(tenant)
         await teller.tell(tenant)
     wanted = {"tenant-id": tenant, "device-id": login.device.id, "auth-id": "CN=pump-1"}

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 from litestar import post
 
-from muster.core import access, southbound, tenants
+from muster.core import access, contacts, gateways, southbound, tenants
 from muster.core.access import Caller
 from muster.core.errors import Malformed, NotFound, TenantClosed, Unauthenticated
+from muster.core.gateways import Unannounced
 from muster.core.identity import CERTIFICATE, PASSWORD, Shown, hono
 from muster.core.model import Device, Status, Tenant, TenantId
 from muster.core.ports import Tx
-from muster.core.southbound import Login, Unannounced, Unregistered
+from muster.core.southbound import Login, Unregistered
 from muster.dialects.hono import credential_wire
 from muster.dialects.hono.headers import answered, checked
 from muster.dialects.hono.options import Options
@@ -93,10 +94,10 @@ async def assert_registration(
 
     def asserted(tx: Tx, caller: Caller) -> Reply:
         known = _allowed(tx, caller, southbound.find_tenant, tenant)
-        device = southbound.assert_device(tx, known, data.device_id, data.gateway_id)
+        device = gateways.assert_device(tx, known, data.device_id, data.gateway_id)
         if isinstance(device, Unannounced):
             ids = (data.device_id, data.gateway_id or "")
-            device, _ = southbound.announce(tx, known.id, *ids, device_ids=options.device_id)
+            device, _ = gateways.announce(tx, known.id, *ids, device_ids=options.device_id)
         return answered(_assertion(tx, device), max_age=_ASSERTION_AGE)
 
     return await desk.run(request, asserted, reply=lambda reply: reply)
@@ -104,7 +105,7 @@ async def assert_registration(
 
 def _assertion(tx: Tx, device: Device) -> dict[str, Any]:
     kept = hono(device.extensions)
-    document: dict[str, Any] = {"device-id": device.id, "via": list(southbound.gateways_of(tx, device))}
+    document: dict[str, Any] = {"device-id": device.id, "via": list(gateways.gateways_of(tx, device))}
     for name in ("defaults", "downstream-message-mapper", "upstream-message-mapper", "command-endpoint"):
         document[name] = kept.get(name)
     return {name: value for name, value in document.items() if value}
@@ -172,7 +173,7 @@ def _by_chain(
         _check_auth_id(tx, tenant.id, shown, auth_id, options)
         known = southbound.certificate_login(tx, tenant.id, shown)
         if isinstance(known, Unregistered):
-            return southbound.first_contact(tx, tenant.id, shown, device_ids=options.device_id)
+            return contacts.first_contact(tx, tenant.id, shown, device_ids=options.device_id)
     except Unauthenticated as error:
         raise NotFound(error.message) from None
     return known, False
