@@ -12,7 +12,8 @@ from muster.assembly.signing import OwnCa
 from muster.ca.keys import make_key
 from muster.core.certificates import AuthorityView, CertificateRequest, Issued
 from muster.core.errors import NotFound, Unauthenticated
-from muster.core.ports import Sealer, Tx
+from muster.core.keyholders import Sealer
+from muster.core.ports import Tx
 from muster.store.engine import AnyStore, open_store
 from tests.vault.standin import der_of, now
 

@@ -16,8 +16,9 @@ from muster.core.errors import (
     Unauthenticated,
 )
 from muster.core.identity import PASSWORD, RAW_KEY, Certificates, Proof
+from muster.core.keyholders import Passwords
 from muster.core.model import Instant, Json
-from muster.core.ports import Passwords, Store
+from muster.core.ports import Store
 from muster.core.southbound import Login, Unregistered
 from muster.core.throttle import Throttle
 from muster.plane.adapter.ports import (

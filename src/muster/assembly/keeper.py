@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 
 from muster.core.errors import Unauthenticated
+from muster.core.keyholders import Pki
 from muster.core.model import DeviceId, TenantId
-from muster.core.ports import Pki
 from muster.plane.adapter.packets import ConnackCode
 from muster.plane.arrivals import Arrival, Identity, Login, Refusal
 from muster.plane.tickets import USERNAME, Tickets

@@ -14,6 +14,7 @@ from muster.core.certificates import (
     SigningIntent,
 )
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
+from muster.core.keyholders import Signer
 from muster.core.mappings import spoil_answers
 from muster.core.messaging import Passage, Reason, Refusal, Rights
 from muster.core.model import (
@@ -27,7 +28,7 @@ from muster.core.model import (
     Status,
     TenantId,
 )
-from muster.core.ports import ANYWHERE, After, Before, Condition, Is, Order, Page, Signer, Tx, Window
+from muster.core.ports import ANYWHERE, After, Before, Condition, Is, Order, Page, Tx, Window
 
 UNSPECIFIED = 0
 REASONS = frozenset({0, 1, 3, 4, 5, 9})

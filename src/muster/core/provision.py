@@ -11,6 +11,7 @@ from muster.core.access import Caller, entries
 from muster.core.bootstrap import in_order
 from muster.core.certificates import Certificate, CertificateRequest
 from muster.core.errors import Conflict, LimitReached, Malformed, Unavailable
+from muster.core.keyholders import Signer
 from muster.core.layout import EXTERNAL_ID, Layout
 from muster.core.mappings import has_devices, lock_name
 from muster.core.model import (
@@ -30,7 +31,7 @@ from muster.core.model import (
     TenantId,
     UserId,
 )
-from muster.core.ports import OneOf, Signer, Tx
+from muster.core.ports import OneOf, Tx
 
 NO_CONTENT = "{}"
 """What the device reads when nothing is configured: agents parse it as JSON, so never empty (spec D.1)."""

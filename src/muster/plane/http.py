@@ -12,9 +12,10 @@ from muster.core import messaging, pki, presence
 from muster.core.access import Caller
 from muster.core.certificates import Shown
 from muster.core.errors import Malformed, NotFound, Unauthenticated
+from muster.core.keyholders import Pki
 from muster.core.messaging import Passage, Whereabouts
 from muster.core.model import Flow, Instant, Presence, Secret, TenantId
-from muster.core.ports import Page, Pki, Tx
+from muster.core.ports import Page, Tx
 from muster.plane.passages import Passages
 from muster.plane.publish import Message, Publisher
 from muster.plane.subjects import Address, subtopic

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from muster.core.certificates import AuthorityRecord
 from muster.core.errors import MusterError
+from muster.core.keyholders import Sealer
 from muster.core.model import BootstrapConfig, Device, Kind
-from muster.core.ports import Sealer
 from muster.store import proofs
 from muster.store import tables as t
 from muster.store.flavor import POSTGRES, SQLITE, Flavor

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from muster.core import errors, ports
+from muster.core import errors, keyholders
 from muster.core.model import Instant
 from muster.store.location import File, Server, locate
 from muster.store.migrations import HEAD
@@ -19,7 +19,7 @@ AnyStore: TypeAlias = "SqliteStore | PostgresStore"
 _VERSION = "SELECT version_num FROM alembic_version"
 
 
-def open_store(url: str, sealer: ports.Sealer, clock: Callable[[], Instant]) -> AnyStore:
+def open_store(url: str, sealer: keyholders.Sealer, clock: Callable[[], Instant]) -> AnyStore:
     """Open a database whose schema is up to date (see upkeep.upgrade); close() it at the end.
 
     Unavailable when it does not answer, has another schema or, for a SQLite file, when another server has it

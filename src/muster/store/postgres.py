@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 
-from muster.core import errors, ports
+from muster.core import errors, keyholders
 from muster.core.model import Instant
 from muster.core.ports import Tx
 from muster.store.failures import is_transient, of_postgres
@@ -107,7 +107,7 @@ class PostgresStore:
     def __init__(
         self,
         server: Server,
-        sealer: ports.Sealer,
+        sealer: keyholders.Sealer,
         clock: Callable[[], Instant],
         *,
         writers: int = 4,

@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import Column, Table
 
 from muster.core import errors
+from muster.core.keyholders import Sealer
 from muster.core.model import Secret
-from muster.core.ports import Sealer
 
 Row = tuple[Any, ...]
 CONTEXT_SEPARATOR = "\0"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from muster.core import errors, ports
+from muster.core import errors, keyholders
 from muster.core.model import Event, Instant
 from muster.core.ports import Tx
 from muster.store.failures import of_sqlite
@@ -93,7 +93,7 @@ class SqliteStore:
     """Implements core/ports.Store on a file. Open at most once at a time, by any process."""
 
     def __init__(
-        self, path: Path, sealer: ports.Sealer, clock: Callable[[], Instant], *, readers: int = 2
+        self, path: Path, sealer: keyholders.Sealer, clock: Callable[[], Instant], *, readers: int = 2
     ) -> None:
         """Open the file. Unavailable when another server has it open, or when it cannot be opened."""
         self._clock = clock

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from sqlalchemy import ClauseElement
 
-from muster.core import errors, ports
+from muster.core import errors, keyholders, ports
 from muster.core.model import Event, Instant, Status, TenantId
 from muster.core.ports import ANYWHERE, Condition, Order, Page, Window
 from muster.store.conditions import Clause, equal, one_of
@@ -55,7 +55,7 @@ class Session(Protocol):
 class Room:
     """What all transactions of a store share."""
 
-    def __init__(self, statements: Statements, seals: Seals, sealer: ports.Sealer) -> None:
+    def __init__(self, statements: Statements, seals: Seals, sealer: keyholders.Sealer) -> None:
         self.statements = statements
         self.seals = seals
         self.sealer = sealer

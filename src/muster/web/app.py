@@ -21,8 +21,9 @@ from prometheus_client import CollectorRegistry
 
 from muster.core.access import Evidence
 from muster.core.errors import MusterError, TooMany, Unavailable
+from muster.core.keyholders import Passwords, Tokens
 from muster.core.model import Instant
-from muster.core.ports import Passwords, Store, Tokens
+from muster.core.ports import Store
 from muster.web import auth, body
 from muster.web.auth import Remembered
 from muster.web.body import Limits

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 
 from muster.core.access import Evidence, KeySecret, UserToken, authenticate
 from muster.core.errors import Unauthenticated
+from muster.core.keyholders import Tokens
 from muster.core.model import Instant, Json, UserId
-from muster.core.ports import Tokens
 from muster.web.errors import MissingToken
 from muster.web.request import AnyRequest, incoming
 

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from muster.core.access import Caller, Evidence, authenticate
+from muster.core.keyholders import Passwords, Tokens
 from muster.core.model import Instant
-from muster.core.ports import Passwords, Store, Tokens, Tx
+from muster.core.ports import Store, Tx
 from muster.web import auth, idempotency
 from muster.web.reply import Rendered, Reply, render
 from muster.web.request import AnyRequest, Request, incoming

@@ -7,8 +7,8 @@ from typing import Any
 from muster.core import bootstrap
 from muster.core.bootstrap import Served
 from muster.core.errors import Forbidden, MusterError, NotFound
+from muster.core.keyholders import Pki
 from muster.core.model import Secret
-from muster.core.ports import Pki
 from muster.core.throttle import Throttle
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from muster.core.certificates import KeyWanted
 from muster.core.errors import Unavailable
-from muster.core.ports import Pki, Preparation
+from muster.core.keyholders import Pki, Preparation
 
 R = TypeVar("R")
 MOST = 64

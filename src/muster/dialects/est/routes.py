@@ -10,8 +10,9 @@ from litestar.di import Provide
 from muster.core import pki
 from muster.core.certificates import Certificate, CertificateRequest, Shown
 from muster.core.errors import Forbidden, Malformed, NotFound, TooLarge, Unauthenticated
+from muster.core.keyholders import Pki, Signer
 from muster.core.model import Device, Secret
-from muster.core.ports import Pki, Signer, Tx
+from muster.core.ports import Tx
 from muster.core.throttle import Throttle
 from muster.dialects.est.problems import problem
 from muster.web import auth

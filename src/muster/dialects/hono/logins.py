@@ -9,8 +9,9 @@ from secrets import token_bytes
 from muster.core import tenancy
 from muster.core.access import Evidence, UserToken
 from muster.core.errors import Unauthenticated
+from muster.core.keyholders import Passwords
 from muster.core.model import Instant, Status, User
-from muster.core.ports import Passwords, Store
+from muster.core.ports import Store
 from muster.core.throttle import Throttle
 from muster.web.auth import scheme_and_rest
 from muster.web.request import Request

@@ -13,7 +13,7 @@ from litestar import get, post
 from muster.core import pki
 from muster.core.certificates import AuthorityView, RevocationList
 from muster.core.errors import Malformed, Unavailable
-from muster.core.ports import Pki
+from muster.core.keyholders import Pki
 from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply

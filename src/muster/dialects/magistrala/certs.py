@@ -8,9 +8,10 @@ from muster.core import pki
 from muster.core.access import Caller
 from muster.core.certificates import Certificate, CertificateRequest
 from muster.core.errors import Malformed
+from muster.core.keyholders import Signer
 from muster.core.model import Device, Instant, TenantId
 from muster.core.pki import Receipt
-from muster.core.ports import Before, Condition, Is, Not, Page, Signer, Tx
+from muster.core.ports import Before, Condition, Is, Not, Page, Tx
 from muster.dialects.magistrala.options import Options
 from muster.dialects.magistrala.wire.certs import (
     CertificateOut,

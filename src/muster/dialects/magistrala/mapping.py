@@ -9,8 +9,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from muster.core import access, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
+from muster.core.keyholders import Signer
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
-from muster.core.ports import Signer, Tx
+from muster.core.ports import Tx
 from muster.core.provision import Plan, Provisioned
 from muster.core.unprovision import Removed
 from muster.dialects.magistrala import wire

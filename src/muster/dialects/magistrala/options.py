@@ -8,9 +8,9 @@ import msgspec
 
 from muster.core.access import Evidence
 from muster.core.errors import Malformed
+from muster.core.keyholders import Pki
 from muster.core.layout import Layout
 from muster.core.model import Json, Metadata, TenantId
-from muster.core.ports import Pki
 from muster.core.throttle import Throttle
 from muster.web.mail import Mail
 

@@ -7,10 +7,11 @@ from muster.core import pki
 from muster.core.access import Caller
 from muster.core.certificates import Certificate, CertificateRequest
 from muster.core.errors import Malformed, NotFound
+from muster.core.keyholders import Signer
 from muster.core.layout import KeyType
 from muster.core.model import Device
 from muster.core.pki import Receipt
-from muster.core.ports import Page, Signer, Tx, Window
+from muster.core.ports import Page, Tx, Window
 from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
 from muster.dialects.mainflux.places import home, tenant_of

@@ -8,8 +8,9 @@ from litestar import get, post
 from muster.core import access, provision, tenancy
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
+from muster.core.keyholders import Signer
 from muster.core.model import Json, Secret, TenantId
-from muster.core.ports import Signer, Tx
+from muster.core.ports import Tx
 from muster.core.provision import Provisioned
 from muster.core.registry import check_name
 from muster.dialects.mainflux import wire
