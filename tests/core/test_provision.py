@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from muster.core import bootstrap, connections, events, provision, registry, roles, unprovision
+from muster.core import bootstrap, connections, events, planning, provision, registry, roles, unprovision
 from muster.core import model as m
 from muster.core.bootstrap import WrongExternalKey, fetch
 from muster.core.errors import Conflict, Forbidden, LimitReached, NotFound
 from muster.core.layout import DEFAULT, Layout, LayoutChannel, LayoutDevice
 from muster.core.model import Secret
+from muster.core.planning import Request
 from muster.core.ports import ANYWHERE, Tx
-from muster.core.provision import Request
 from tests.core.conftest import House
 
 pytestmark = pytest.mark.anyio
@@ -54,9 +54,9 @@ async def rows(house: House) -> list[int]:
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-def planned(layout: Layout = LAYOUT, request: Request | None = None) -> provision.Plan:
+def planned(layout: Layout = LAYOUT, request: Request | None = None) -> planning.Plan:
     ids, secrets = iter(f"id{n}" for n in range(99)), iter(f"secret{n}" for n in range(99))
-    return provision.plan(
+    return planning.plan(
         layout,
         request or ask(),
         m.TenantId("t"),

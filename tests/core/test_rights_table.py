@@ -6,7 +6,8 @@ import pytest
 
 from muster.core import access, groups, registry, roles
 from muster.core import model as m
-from muster.core.access import ACTIONS, GROUP_ACTIONS, TENANT_ACTIONS, Caller
+from muster.core.access import Caller
+from muster.core.actions import ACTIONS, GROUP_ACTIONS, IMPLIED, TENANT_ACTIONS
 from muster.core.errors import Forbidden, NotFound, TenantClosed
 from muster.core.groups import NewGroup
 from muster.core.model import Kind
@@ -96,7 +97,7 @@ async def test_the_creator_administers_until_a_role_says_who_does(house: House):
     device = (await house.do(registry.create_devices, [NewDevice()], by=maker))[0]
     assert set(ACTIONS[Kind.DEVICE]) == await held(house, maker, Kind.DEVICE, device)
     target = Target(tenant_id=house.tenant, kind=Kind.DEVICE, id=device.id)
-    admin = f"{access.IMPLIED}{device.id}"
+    admin = f"{IMPLIED}{device.id}"
     await house.store.run(roles.add_members, maker, target, admin, [friend.id])
     await house.store.run(roles.remove_members, friend, target, admin, [maker.id])
     assert set() == await held(house, maker, Kind.DEVICE, device)
@@ -192,7 +193,7 @@ async def test_a_scoped_key_never_opens_the_whole_installation(house: House):
         id=m.KeyId("k"),
         user_id=admin.id,
         digest=b"d",
-        scope=[entry(kind=kind.value) for kind in access.SCOPE_KINDS],
+        scope=[entry(kind=kind.value) for kind in m.Kind],
         issued_at=m.Instant(1),
     )
     assert Caller(user=admin).is_admin

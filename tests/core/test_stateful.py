@@ -18,8 +18,8 @@ from muster.core import model as m
 from muster.core.errors import AlreadyConnected, Conflict, MusterError, NotFound, SameStatus
 from muster.core.layout import DEFAULT
 from muster.core.model import Flow, Secret, Status
+from muster.core.planning import Request
 from muster.core.ports import Order, Tx, Window
-from muster.core.provision import Request
 from muster.core.registry import NewChannel, NewDevice
 from muster.store import upkeep
 from muster.store.engine import open_store

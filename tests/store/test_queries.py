@@ -3,7 +3,7 @@
 import pytest
 
 from muster.core import model as m
-from muster.core.access import BUILTIN_ROLE
+from muster.core.actions import BUILTIN_ROLE
 from muster.core.errors import Malformed
 from muster.core.ports import (
     ANYWHERE,

@@ -1,4 +1,4 @@
-"""Who are you, and may you: one table of rights and one function that decides."""
+"""Who are you, and may you: one function decides by the table in actions.py."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Protocol
 
+from muster.core.actions import ACTIONS, BUILTIN_ROLE, GROUP_ACTIONS, INSIDE, TENANT_ACTIONS
 from muster.core.errors import Forbidden, NotFound, TenantClosed, Unauthenticated
 from muster.core.model import (
     ApiKey,
@@ -22,45 +23,6 @@ from muster.core.model import (
     UserId,
 )
 from muster.core.ports import ANYWHERE, Condition, HeldBy, Is, OneOf, Tx, VisibleTo, Window
-
-# --- the table -----------------------------------------------------------------------------------------
-
-_ROLES = ("manage_role", "add_role_users", "remove_role_users", "view_role_users")
-DEVICE_ACTIONS = ("update", "read", "delete", "set_parent_group", "connect_to_channel", *_ROLES)
-CHANNEL_ACTIONS = (
-    "update",
-    "read",
-    "delete",
-    "set_parent_group",
-    "connect_to_device",
-    "publish",
-    "subscribe",
-    *_ROLES,
-)
-_GROUP_OWN = ("update", "read", "membership", "delete", "set_child", "set_parent", *_ROLES)
-_INSIDE = (
-    "device_create",
-    *(f"device_{a}" for a in DEVICE_ACTIONS),
-    "channel_create",
-    *(f"channel_{a}" for a in CHANNEL_ACTIONS),
-    "group_create",
-    *(f"group_{a}" for a in _GROUP_OWN),
-)
-GROUP_ACTIONS = (*_GROUP_OWN, *_INSIDE)
-TENANT_ACTIONS = ("update", "enable", "disable", "read", "delete", "membership", *_ROLES, *_INSIDE)
-
-ACTIONS: dict[Kind, tuple[str, ...]] = {
-    Kind.TENANT: TENANT_ACTIONS,
-    Kind.GROUP: GROUP_ACTIONS,
-    Kind.DEVICE: DEVICE_ACTIONS,
-    Kind.CHANNEL: CHANNEL_ACTIONS,
-}
-"""What a role on an entity of that kind can allow. In a role on a tenant or group, `device_read` is the
-action `read` on the devices inside it, however deep."""
-
-BUILTIN_ROLE = "admin"
-IMPLIED = "admin-"
-"""Before an entity's id: the id of its role `admin` until one is stored."""
 
 
 class Entity(Protocol):
@@ -245,7 +207,7 @@ def allowed(tx: Tx, standing: Standing, kind: Kind, entity: Entity) -> frozenset
 
 
 _NAMES = {kind: frozenset(names) for kind, names in ACTIONS.items()}
-_DOWNWARD = frozenset(_INSIDE)
+_DOWNWARD = frozenset(INSIDE)
 
 
 @lru_cache(maxsize=1024)
@@ -320,7 +282,6 @@ def _groups_above(tx: Tx, tenant_id: TenantId, kind: Kind, entity: Entity) -> It
 
 # --- scopes of personal access tokens --------------------------------------------------------------
 
-SCOPE_KINDS = (Kind.USER, Kind.TENANT, Kind.GROUP, Kind.DEVICE, Kind.CHANNEL)
 SCOPE_VERBS = ("create", "read", "update", "delete", "publish", "subscribe")
 _KINDS = ("device_", "channel_", "group_")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from muster.core import access, events
 from muster.core.access import Caller, record
+from muster.core.actions import ACTIONS, BUILTIN_ROLE, IMPLIED
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound
 from muster.core.model import (
     NEVER,
@@ -82,7 +83,7 @@ def enter(tx: Tx, caller: Caller, target: Target, action: str) -> Entered:
 def available_actions(tx: Tx, caller: Caller, target: Target) -> tuple[str, ...]:
     """Give what a role on that entity can allow."""
     enter(tx, caller, target, "read")
-    return access.ACTIONS[target.kind]
+    return ACTIONS[target.kind]
 
 
 def create_role(
@@ -97,7 +98,7 @@ def create_role(
     entered.require_all(actions)
     if members:
         entered.require_all(["add_role_users"])
-    if name == access.BUILTIN_ROLE:
+    if name == BUILTIN_ROLE:
         raise Conflict("the role admin exists already")
     role = Role(
         id=RoleId(tx.new_id()),
@@ -149,7 +150,7 @@ def rename_role(tx: Tx, caller: Caller, target: Target, role_id: str, name: str)
     role = find(tx, target, creator, role_id)
     if role.is_builtin:
         raise Forbidden("the built-in role keeps its name")
-    if name == access.BUILTIN_ROLE:
+    if name == BUILTIN_ROLE:
         raise Conflict("the role admin exists already")
     changed = replace(role, name=name, updated_at=tx.now, updated_by=caller.id)
     tx.change(changed)
@@ -179,7 +180,7 @@ def remove_actions(
     tx: Tx, caller: Caller, target: Target, role_id: str, actions: Sequence[str] | None
 ) -> Role:
     """Let a role allow less; None: nothing any more."""
-    drop = access.ACTIONS[target.kind] if actions is None else actions
+    drop = ACTIONS[target.kind] if actions is None else actions
     return _set_actions(tx, caller, target, role_id, add=(), drop=drop)
 
 
@@ -283,12 +284,12 @@ def _keep_an_admin(tx: Tx, target: Target) -> None:
 def implied(tenant_id: TenantId, kind: Kind, entity_id: str, creator: str) -> Role:
     """Give the role `admin` that an entity has until one is stored; its creator is the one member."""
     return Role(
-        id=RoleId(f"{access.IMPLIED}{entity_id}"),
+        id=RoleId(f"{IMPLIED}{entity_id}"),
         tenant_id=tenant_id,
         entity_kind=kind,
         entity_id=entity_id,
-        name=access.BUILTIN_ROLE,
-        actions=access.ACTIONS[kind],
+        name=BUILTIN_ROLE,
+        actions=ACTIONS[kind],
         is_builtin=True,
         created_by=creator,
         created_at=NEVER,
@@ -345,7 +346,7 @@ def join(tx: Tx, role: Role, members: Sequence[str]) -> tuple[UserId, ...]:
 
 
 def _check_actions(kind: Kind, actions: Sequence[str]) -> None:
-    unknown = [a for a in actions if a not in access.ACTIONS[kind]]
+    unknown = [a for a in actions if a not in ACTIONS[kind]]
     if unknown:
         raise Malformed(f"no such action for a {kind.value}: {', '.join(unknown)}")
 

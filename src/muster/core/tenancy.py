@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from muster.core import access, events, names
 from muster.core.access import Caller, record, require_scope
+from muster.core.actions import BUILTIN_ROLE, TENANT_ACTIONS
 from muster.core.errors import Conflict, Forbidden, Malformed, NotFound, SameStatus, Unauthenticated
 from muster.core.model import (
     ApiKey,
@@ -321,8 +322,8 @@ def _add_tenant(tx: Tx, tenant: Tenant, owner: UserId) -> None:
         tenant_id=tenant.id,
         entity_kind=Kind.TENANT,
         entity_id=tenant.id,
-        name=access.BUILTIN_ROLE,
-        actions=access.TENANT_ACTIONS,
+        name=BUILTIN_ROLE,
+        actions=TENANT_ACTIONS,
         is_builtin=True,
         created_by=owner,
         created_at=tx.now,

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from muster.core import errors, ports
-from muster.core.access import ACTIONS, BUILTIN_ROLE, IMPLIED
+from muster.core.actions import ACTIONS, BUILTIN_ROLE, IMPLIED
 from muster.core.model import Flow, Group, Kind, Secret, TenantId
 from muster.store import proofs, tables
 from muster.store.flavor import Bind, Flavor, Search, Term

@@ -6,13 +6,14 @@ import msgspec
 from litestar import delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 
-from muster.core import access, provision, tenancy, unprovision
+from muster.core import access, planning, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.keyholders import Signer
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
+from muster.core.planning import Plan
 from muster.core.ports import Tx
-from muster.core.provision import Plan, Provisioned
+from muster.core.provision import Provisioned
 from muster.core.unprovision import Removed
 from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.bootstrap import MAX_EXTERNAL
@@ -90,7 +91,7 @@ class Unmapped(msgspec.Struct, kw_only=True):
     kept: dict[str, str]
 
 
-def read(data: Mapping, options: Options) -> provision.Request:
+def read(data: Mapping, options: Options) -> planning.Request:
     """Read the request; Malformed with upstream's texts."""
     if not data.external_id:
         raise Malformed("missing entity id")
@@ -100,7 +101,7 @@ def read(data: Mapping, options: Options) -> provision.Request:
         raise Malformed(f"external id and key have at most {MAX_EXTERNAL} bytes")
     if len((data.name or "").encode()) > 1024:
         raise Malformed("invalid name size")
-    return provision.Request(
+    return planning.Request(
         external_id=data.external_id,
         external_key=Secret(data.external_key),
         name=data.name or "",
@@ -182,7 +183,7 @@ def _provision(
     caller: Caller,
     domain: str | None,
     options: Options,
-    asked: provision.Request,
+    asked: planning.Request,
     signer: Signer | None = None,
 ) -> Provisioned:
     tenant = _tenant(tx, caller, domain, options)
@@ -192,7 +193,7 @@ def _provision(
 async def _with_certificates(
     request: AnyRequest,
     domain: str | None,
-    asked: provision.Request,
+    asked: planning.Request,
     desk: Desk,
     options: Options,
     known: Evidence | None,
@@ -209,7 +210,7 @@ async def _with_certificates(
     return await issuing(options.pki, attempt)
 
 
-def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked: provision.Request) -> Plan:
+def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked: planning.Request) -> Plan:
     tenant = _tenant(tx, caller, domain, options)
     return provision.preview(tx, caller, tenant, options.layout, options.layout_digest, asked)
 

@@ -11,8 +11,8 @@ from muster.core.access import Caller
 from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig, Served
 from muster.core.errors import Malformed, NotFound, Unauthenticated
 from muster.core.model import BootstrapConfig, Channel, Device, Secret
+from muster.core.planning import NO_CONTENT
 from muster.core.ports import Active, Condition, Has, Is, Page, Tx, Window
-from muster.core.provision import NO_CONTENT
 from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
 from muster.dialects.mainflux.places import home, tenant_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 from litestar import get, post
 
-from muster.core import access, provision, tenancy
+from muster.core import access, planning, provision, tenancy
 from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.keyholders import Signer
@@ -42,12 +42,12 @@ class Mapped(wire.Out, kw_only=True):
     whitelisted: dict[str, bool] = {}
 
 
-def _read(data: Mapping) -> provision.Request:
+def _read(data: Mapping) -> planning.Request:
     if not data.external_id or not data.external_key:
         raise Malformed("missing external id or key")
     if max(len(data.external_id.encode()), len(data.external_key.encode())) > MAX_EXTERNAL:
         raise Malformed(f"external id and key have at most {MAX_EXTERNAL} bytes")
-    return provision.Request(
+    return planning.Request(
         external_id=data.external_id,
         external_key=Secret(data.external_key),
         name=check_name(data.name or ""),
@@ -70,14 +70,14 @@ def _tenant(tx: Tx, caller: Caller, options: Options) -> TenantId:
 
 
 def _provision(
-    tx: Tx, caller: Caller, options: Options, asked: provision.Request, signer: Signer | None = None
+    tx: Tx, caller: Caller, options: Options, asked: planning.Request, signer: Signer | None = None
 ) -> Provisioned:
     tenant = _tenant(tx, caller, options)
     return provision.provision(tx, caller, tenant, options.layout, options.layout_digest, asked, signer)
 
 
 async def _with_certificates(
-    request: AnyRequest, asked: provision.Request, desk: Desk, options: Options, known: Evidence | None
+    request: AnyRequest, asked: planning.Request, desk: Desk, options: Options, known: Evidence | None
 ) -> Rendered[Mapped]:
     """Provision where the layout makes certificates: whatever takes long is got between two attempts."""
     if options.pki is not None and options.pki.is_remote:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from muster.core import access
+from muster.core.actions import ACTIONS
 from muster.core.errors import Malformed
 from muster.core.model import Flow, Instant, Kind, Role, Status
 from muster.web.wire import rfc3339
@@ -102,7 +102,7 @@ def action_in(action: str) -> str:
 
 def available_actions(kind: Kind) -> list[str]:
     """Write all actions a role on that kind of entity can allow."""
-    return [action_out(a) for a in access.ACTIONS[kind]]
+    return [action_out(a) for a in ACTIONS[kind]]
 
 
 def role_fields(role: Role | None) -> dict[str, Any]:
