@@ -11,7 +11,7 @@ from secrets import token_urlsafe
 
 import pytest
 
-from muster.core import tenancy
+from muster.core import users
 from muster.store.engine import AnyStore
 from muster.store.lookup import find_user
 from tests.cli.conftest import Person, Shell
@@ -234,10 +234,10 @@ def test_the_demo_says_so_where_nobody_can_register(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_users_are_found_on_every_database(url: str, store: AnyStore) -> None:
     """By username or e-mail address, whatever its case; nobody by a part of it."""
-    new = tenancy.NewUser(
+    new = users.NewUser(
         username="jane", email="jane@example.com", password="x", first_name="J", last_name="D", is_admin=False
     )
-    made = await store.run(tenancy.add_user, new, actor="test")
+    made = await store.run(users.add_user, new, actor="test")
     for name in ("jane", "Jane@Example.com"):
         found = find_user(url, name)
         assert found is not None

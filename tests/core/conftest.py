@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from muster.core import model as m
-from muster.core import tenancy
+from muster.core import tenancy, users
 from muster.core.access import Caller
 from muster.core.ports import Tx
 from muster.store.engine import AnyStore
@@ -37,8 +37,8 @@ class House:
 
 
 def register(tx: Tx, name: str) -> Caller:
-    new = tenancy.NewUser(username=name, email=f"{name}@example.com", password="verifier")
-    return Caller(user=tenancy.add_user(tx, new, actor=""))
+    new = users.NewUser(username=name, email=f"{name}@example.com", password="verifier")
+    return Caller(user=users.add_user(tx, new, actor=""))
 
 
 @pytest.fixture

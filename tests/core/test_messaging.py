@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from muster.core import messaging, pki, registry, tenancy, tenants, validity
+from muster.core import messaging, pki, registry, tenancy, tenants, users, validity
 from muster.core import model as m
 from muster.core.access import Caller
 from muster.core.certificates import Certificate, Shown
 from muster.core.errors import Conflict, Malformed
 from muster.core.ports import ANYWHERE, Tx
 from muster.core.registry import NewChannel
-from muster.core.tenancy import NewTenant, NewUser
+from muster.core.tenancy import NewTenant
+from muster.core.users import NewUser
 from muster.store.engine import AnyStore
 from tests.store.nouns import channel, connection, device, tenant
 
@@ -100,7 +101,7 @@ async def _as_admin(store: AnyStore, use_case: Callable[..., Any], *args: Any) -
     def run(tx: Tx) -> Any:
         found = tx.find(m.User, ANYWHERE, username="root")
         new = NewUser(username="root", email="root@example.com", password="-", is_admin=True)
-        admin = found or tenancy.add_user(tx, new, actor="")
+        admin = found or users.add_user(tx, new, actor="")
         return use_case(tx, Caller(user=admin), *args)
 
     return await store.run(run)
@@ -211,7 +212,7 @@ async def test_enabling_a_device_ends_nothing(store: AnyStore):
 async def test_with_user_and_tenant_goes_what_the_broker_keeps_for_them(store: AnyStore):
     """Sessions of devices that have used a client id, and what was said on the channels."""
     owner = await store.run(
-        lambda tx: tenancy.add_user(
+        lambda tx: users.add_user(
             tx, NewUser(username="o", email="o@example.com", password="-"), actor=""
         )
     )  # fmt: skip
@@ -222,7 +223,7 @@ async def test_with_user_and_tenant_goes_what_the_broker_keeps_for_them(store: A
         await store.run(lambda tx, both=both: tx.add(*both))
         claim = (f"id-{name}", name, m.DeviceId(f"d-{name}"))
         assert await store.run(messaging.claim_client_id, *claim)
-    await _as_admin(store, tenancy.delete_user, owner.id)
+    await _as_admin(store, users.delete_user, owner.id)
     await _as_admin(store, tenants.delete, VICTIM)
     found = await store.read(lambda tx: tx.select(m.Event, ANYWHERE))
     emitted = {(e.topic, e.tenant_id, e.key) for e in found}

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
-from muster.core import errors, tenancy
+from muster.core import errors, users
 from muster.core.access import Caller
 from muster.core.model import Group, GroupId, Instant, User
 from muster.core.ports import Is, Tx, Window
@@ -137,8 +137,8 @@ class NorthNotes(Controller):
 
 
 def register(tx: Tx, name: str) -> User:
-    new = tenancy.NewUser(username=name, email=f"{name}@example.com", password="-")
-    return tenancy.add_user(tx, new, actor="")
+    new = users.NewUser(username=name, email=f"{name}@example.com", password="-")
+    return users.add_user(tx, new, actor="")
 
 
 class North(msgspec.Struct):

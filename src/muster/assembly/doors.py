@@ -12,7 +12,7 @@ from muster.assembly.mail import sender_of
 from muster.assembly.messages import Messages, no_messages
 from muster.assembly.parts import Parts
 from muster.ca import secrets
-from muster.core import tenancy
+from muster.core import users
 from muster.core.access import Evidence, KeySecret, UserToken
 from muster.core.errors import Forbidden, MusterError, Unauthenticated
 from muster.core.model import Secret, Status, TenantId
@@ -50,7 +50,7 @@ class Provisioner:
             return KeySecret(wanted.api_key.reveal())
         if not wanted.login or wanted.password is None:
             return None
-        user = await self._parts.store.read(tenancy.find_login, wanted.login)
+        user = await self._parts.store.read(users.find_login, wanted.login)
         if user is None or user.status is not Status.ENABLED:
             raise Unauthenticated("failed to create access token : wrong credentials")
         if self._known is None or self._known[0] != user.password:

@@ -14,7 +14,7 @@ from muster.ca import masterkey, secrets
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
-from muster.core import tenancy
+from muster.core import users
 from muster.core.errors import Unavailable
 from muster.core.model import Instant, User
 from muster.core.ports import ANYWHERE, Is, Tx, Window
@@ -140,7 +140,7 @@ async def first_admin(parts: Parts) -> str | None:
         return None
     given = settings.admin_password
     plain = given.reveal() if given is not None else secrets.random_key()
-    new = tenancy.NewUser(
+    new = users.NewUser(
         username=settings.admin_username,
         email=settings.admin_email.lower(),
         password=await parts.passwords.hash(plain),
@@ -156,7 +156,7 @@ def _has_admin(tx: Tx) -> bool:
     return bool(tx.select(User, ANYWHERE, Is("is_admin", value=True), window=Window(limit=1)))
 
 
-def _ensure_admin(tx: Tx, new: tenancy.NewUser) -> None:
+def _ensure_admin(tx: Tx, new: users.NewUser) -> None:
     tx.lock("first-admin")
     if not _has_admin(tx):
-        tenancy.add_user(tx, new, actor="muster")
+        users.add_user(tx, new, actor="muster")

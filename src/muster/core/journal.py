@@ -6,7 +6,7 @@ from muster.core.errors import Forbidden
 from muster.core.model import JournalEntry, Kind, TenantId
 from muster.core.ports import Condition, Is, Order, Page, Tx, Window
 from muster.core.roles import NOUNS
-from muster.core.tenancy import NO_TENANT
+from muster.core.users import NO_TENANT
 
 _ALL = ("read", "group_read", "device_read", "channel_read")
 """What somebody may do who may read everything the journal of a tenant names."""

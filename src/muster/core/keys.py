@@ -7,7 +7,7 @@ from muster.core.access import KEY_DIGEST, Caller, record
 from muster.core.errors import NotFound, Unauthenticated
 from muster.core.model import NEVER, ApiKey, Instant, Json, KeyId, Secret
 from muster.core.ports import ANYWHERE, Is, Order, Page, Tx, Window
-from muster.core.tenancy import NO_TENANT
+from muster.core.users import NO_TENANT
 
 API_KEY_PREFIX = "mk_"
 PERSONAL_PREFIX = "pat_"

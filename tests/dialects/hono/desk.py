@@ -13,7 +13,7 @@ from muster.assembly.certificates import Certificates
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
-from muster.core import tenancy
+from muster.core import users
 from muster.core.model import JournalEntry, TenantId, User
 from muster.core.ports import Order
 from muster.core.throttle import Throttle
@@ -60,13 +60,13 @@ class Door:
 
     async def user(self, *, is_admin: bool = False, name: str = "") -> User:
         name = name or f"u{uuid.uuid4().hex[:12]}"
-        new = tenancy.NewUser(
+        new = users.NewUser(
             username=name,
             email=f"{name}@example.com",
             password=await self.passwords.hash(PASSWORD),
             is_admin=is_admin,
         )
-        return await self.store.run(lambda tx: tenancy.add_user(tx, new, actor="test"))
+        return await self.store.run(lambda tx: users.add_user(tx, new, actor="test"))
 
     def bearer(self, user: User) -> str:
         now = self.clock() // 1_000_000

@@ -17,7 +17,7 @@ from muster.assembly.signing import OwnCa
 from muster.ca.passwords import PasswordPool
 from muster.ca.secrets import Keyring
 from muster.ca.tokens import Tokens
-from muster.core import tenancy
+from muster.core import users
 from muster.core.model import User
 from muster.core.ports import Tx
 from muster.settings.configuration import load
@@ -152,7 +152,7 @@ class House:
     async def admin(self) -> str:
         """Make an admin of the installation; give a token."""
         await self.user("admin")
-        found = await self.parts.store.read(tenancy.find_login, self.email("admin"))
+        found = await self.parts.store.read(users.find_login, self.email("admin"))
         assert found is not None
         await self.parts.store.run(_promote, found)
         return await self.login("admin")

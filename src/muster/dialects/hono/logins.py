@@ -6,7 +6,7 @@ from binascii import Error as NotBase64
 from collections.abc import Callable
 from secrets import token_bytes
 
-from muster.core import tenancy
+from muster.core import users
 from muster.core.access import Evidence, UserToken
 from muster.core.errors import Unauthenticated
 from muster.core.keyholders import Passwords
@@ -49,7 +49,7 @@ class Logins:
         name, password = _pair(encoded)
         attempt = (name, request.source)
         self._throttle.check(attempt, self._clock())
-        user = await self._store.read(tenancy.find_login, name)
+        user = await self._store.read(users.find_login, name)
         if not await self._verify(user, password) or user is None:
             self._throttle.failed(attempt, self._clock())
             raise Unauthenticated

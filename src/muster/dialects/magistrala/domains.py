@@ -11,6 +11,7 @@ from muster.core.errors import Malformed
 from muster.core.model import Kind, Status, Tenant, TenantId
 from muster.core.ports import ANYWHERE, Tx
 from muster.core.rights import own_roles, tenants_with
+from muster.core.users import list_members
 from muster.dialects.magistrala import queries, users, wire
 from muster.dialects.magistrala.clients import UUID, itself
 from muster.dialects.magistrala.options import Options
@@ -139,7 +140,7 @@ async def list_users(request: AnyRequest, domain: str, desk: Desk) -> Rendered[w
     """List the users who hold any role in a domain, for those who may see members."""
     return await desk.read(
         request,
-        tenancy.list_members,
+        list_members,
         TenantId(domain),
         *queries.filters(request, "id", **users.NAMES),
         order=queries.order(request, users.ORDERS, is_strict=True),

@@ -4,7 +4,7 @@ import asyncio
 
 from litestar import post, put
 
-from muster.core import tenancy
+from muster.core import users
 from muster.core.access import Evidence, UserToken
 from muster.core.errors import Malformed, TooMany, Unauthenticated, Unavailable
 from muster.core.model import User
@@ -52,7 +52,7 @@ async def _deliver(email: str, desk: Desk, options: Options) -> None:
     try:
         options.recoveries.check(key, now)
         options.recoveries.failed(key, now)  # before anything is awaited: others ask at the same time
-        user = await desk.store.read(tenancy.find_recoverable, email)
+        user = await desk.store.read(users.find_recoverable, email)
         if user is None or options.send_mail is None:
             return
         await options.send_mail(_mail(user, desk, options))
@@ -78,7 +78,7 @@ async def recover_user(
         body = wire.Recovery(token=token, expires_in=options.recovery_lifetime)
         return Reply(status=201, body=body, headers={"Cache-Control": "no-store"})
 
-    return await desk.run(request, tenancy.start_recovery, user_id, reply=minted)
+    return await desk.run(request, users.start_recovery, user_id, reply=minted)
 
 
 @put("/password/reset", operation_id="resetPassword", status_code=201, opt={"public": True})
@@ -93,7 +93,7 @@ async def reset_password(
     fresh = await desk.passwords.hash(plain)
     return await desk.run_open(
         request,
-        tenancy.reset_password,
+        users.reset_password,
         known.user_id,
         known.epoch,
         new=fresh,

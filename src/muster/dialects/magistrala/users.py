@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from litestar import delete, get, patch, post
 
-from muster.core import tenancy
+from muster.core import users
 from muster.core.access import Caller, authenticate
 from muster.core.errors import Malformed
 from muster.core.model import Status, User
@@ -45,22 +45,22 @@ async def create_user(
     draft = await _draft(data, desk, options)
     free = options.self_register
     if auth.has_token(request):
-        return await desk.run(request, tenancy.create_user, draft, self_register=free, reply=_created)
-    return await desk.run_open(request, tenancy.create_user, None, draft, self_register=free, reply=_created)
+        return await desk.run(request, users.create_user, draft, self_register=free, reply=_created)
+    return await desk.run_open(request, users.create_user, None, draft, self_register=free, reply=_created)
 
 
 def _created(user: User) -> Reply:
     return Reply(status=201, body=wire.user(user), headers={"Location": f"/users/{user.id}"})
 
 
-async def _draft(data: wire.NewUser, desk: Desk, options: Options) -> tenancy.NewUser:
+async def _draft(data: wire.NewUser, desk: Desk, options: Options) -> users.NewUser:
     credentials = data.credentials or wire.NewUserCredentials()
     if not data.first_name:
         raise Malformed("missing first name")
     if not data.last_name:
         raise Malformed("missing last name")
     username, email = _username(credentials.username), email_of(data.email)
-    return tenancy.NewUser(
+    return users.NewUser(
         username=username,
         email=email,
         password=await desk.passwords.hash(password(credentials.secret, options)),
@@ -132,7 +132,7 @@ async def _verified(request: AnyRequest, desk: Desk, options: Options, name: str
     """Give the user whose password this is; guessing is slowed down per name and source."""
     key = ("login", name.lower(), request.client.host if request.client else "")
     options.throttle.check(key, desk.clock())
-    user = await desk.store.read(tenancy.find_login, name)
+    user = await desk.store.read(users.find_login, name)
     is_right = await desk.passwords.verify(user.password if user is not None else None, plain)
     if user is None or not is_right or user.status is not Status.ENABLED:
         options.throttle.failed(key, desk.clock())
@@ -167,7 +167,7 @@ async def refresh_token(request: AnyRequest, desk: Desk, options: Options) -> Re
     def renewed(user: User) -> Reply:
         return Reply(status=201, body=_pair(desk, options, user))
 
-    return await desk.read(request, tenancy.get_self, evidence=evidence, reply=renewed)
+    return await desk.read(request, users.get_self, evidence=evidence, reply=renewed)
 
 
 # --- reading -------------------------------------------------------------------------------------------
@@ -180,11 +180,11 @@ def _shown(user: User) -> Reply:
 @get("/users/profile", operation_id="getProfile")
 async def get_profile(request: AnyRequest, desk: Desk) -> Rendered[wire.UserOut]:
     """Show the caller."""
-    return await desk.read(request, tenancy.get_self, reply=_shown)
+    return await desk.read(request, users.get_self, reply=_shown)
 
 
 def _seen(tx: Tx, caller: Caller, user_id: str) -> wire.UserOut:
-    user = tenancy.get_user(tx, caller, user_id)
+    user = users.get_user(tx, caller, user_id)
     return wire.user(user) if caller.is_admin or user.id == caller.id else wire.reduced_user(user)
 
 
@@ -213,7 +213,7 @@ async def list_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]
     order = queries.order(request, ORDERS, is_strict=True)
     asked = window(request)
     return await desk.read(
-        request, tenancy.list_users, *conditions, order=order, window=asked, reply=page(request, wire.user)
+        request, users.list_users, *conditions, order=order, window=asked, reply=page(request, wire.user)
     )
 
 
@@ -232,7 +232,7 @@ async def search_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPag
         raise Malformed("search query must not be empty")
     return await desk.read(
         request,
-        tenancy.search_users,
+        users.search_users,
         *conditions,
         order=queries.order(request, ORDERS, is_strict=True),
         window=window(request),
@@ -255,13 +255,13 @@ async def update_secret(
     user = (await desk.store.read(authenticate, evidence)).user
     if not await desk.passwords.verify(user.password, data.old_secret):
         raise BadLogin
-    return await desk.run(request, tenancy.set_password, old=user.password, new=fresh, reply=_shown)
+    return await desk.run(request, users.set_password, old=user.password, new=fresh, reply=_shown)
 
 
 async def _update(
     request: AnyRequest, desk: Desk, user_id: str, change: Callable[[User], User]
 ) -> Rendered[wire.UserOut]:
-    return await desk.run(request, tenancy.update_user, user_id, change, reply=_shown)
+    return await desk.run(request, users.update_user, user_id, change, reply=_shown)
 
 
 @patch("/users/{user_id:str}", operation_id="updateUser")
@@ -332,19 +332,19 @@ async def update_role(
 @post("/users/{user_id:str}/enable", operation_id="enableUser", status_code=200)
 async def enable_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wire.UserOut]:
     """Let a user in again; admins only."""
-    return await desk.run(request, tenancy.set_user_status, user_id, Status.ENABLED, reply=_shown)
+    return await desk.run(request, users.set_user_status, user_id, Status.ENABLED, reply=_shown)
 
 
 @post("/users/{user_id:str}/disable", operation_id="disableUser", status_code=200)
 async def disable_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wire.UserOut]:
     """Keep a user out; all of the user's tokens end."""
-    return await desk.run(request, tenancy.set_user_status, user_id, Status.DISABLED, reply=_shown)
+    return await desk.run(request, users.set_user_status, user_id, Status.DISABLED, reply=_shown)
 
 
 @delete("/users/{user_id:str}", operation_id="deleteUser", status_code=204)
 async def delete_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[None]:
     """End a user."""
-    return await desk.run(request, tenancy.delete_user, user_id, reply=lambda _: Reply(status=204))
+    return await desk.run(request, users.delete_user, user_id, reply=lambda _: Reply(status=204))
 
 
 HANDLERS = [

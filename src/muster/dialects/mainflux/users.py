@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from litestar import get, patch, post, put
 
-from muster.core import tenancy
+from muster.core import users
 from muster.core.access import Caller, authenticate
 from muster.core.errors import Malformed, NotFound, TooMany, Unauthenticated, Unavailable
 from muster.core.model import Status, User
@@ -46,11 +46,11 @@ async def create_user(
     """Create a user: anyone where self-registration is on, admins always."""
     email, plain = _email(data.email), _password(data.password, options)
     verifier = await desk.passwords.hash(plain)
-    draft = tenancy.NewUser(email=email, password=verifier, metadata=options.metadata(data.metadata))
+    draft = users.NewUser(email=email, password=verifier, metadata=options.metadata(data.metadata))
     free = options.self_register
     if auth.has_token(request):
-        return await desk.run(request, tenancy.create_user, draft, self_register=free, reply=_created)
-    return await desk.run_open(request, tenancy.create_user, None, draft, self_register=free, reply=_created)
+        return await desk.run(request, users.create_user, draft, self_register=free, reply=_created)
+    return await desk.run_open(request, users.create_user, None, draft, self_register=free, reply=_created)
 
 
 def _created(user: User) -> Reply:
@@ -79,7 +79,7 @@ async def create_token(
     """Exchange email and password for a token."""
     if not data.email or not data.password:
         raise Malformed
-    user = await desk.store.read(tenancy.find_login, data.email)
+    user = await desk.store.read(users.find_login, data.email)
     await _verify(request, desk, options, user, data.email, data.password)
     if user is None or user.status is not Status.ENABLED:
         raise Unauthenticated
@@ -108,7 +108,7 @@ async def update_password(
     user = (await desk.store.read(authenticate, evidence)).user
     await _verify(request, desk, options, user, user.email, data.old_password or "")
     return await desk.run(
-        request, tenancy.set_password, old=user.password, new=fresh, reply=lambda _: wire.empty(201)
+        request, users.set_password, old=user.password, new=fresh, reply=lambda _: wire.empty(201)
     )
 
 
@@ -152,7 +152,7 @@ async def _send_recovery(
         options.recoveries.failed(
             key, desk.clock()
         )  # before anything is awaited: others ask at the same time
-        user = await desk.store.read(tenancy.find_recoverable, email)
+        user = await desk.store.read(users.find_recoverable, email)
         if user is None:
             return
         token = mint(desk, user, RECOVERY, options.recovery_lifetime)
@@ -176,7 +176,7 @@ async def reset_password(
     fresh = await desk.passwords.hash(plain)
     return await desk.run_open(
         request,
-        tenancy.reset_password,
+        users.reset_password,
         known.user_id,
         known.epoch,
         new=fresh,
@@ -194,13 +194,13 @@ def _shown(user: User) -> Reply:
 @get("/users/profile", operation_id="getProfile")
 async def get_profile(request: AnyRequest, desk: Desk) -> Rendered[wire.UserOut]:
     """Show the caller."""
-    return await desk.read(request, tenancy.get_self, reply=_shown)
+    return await desk.read(request, users.get_self, reply=_shown)
 
 
 def _seen(tx: Tx, caller: Caller, user_id: str) -> User:
     if user_id != caller.id and not caller.is_admin:
         raise NotFound
-    return tenancy.get_user(tx, caller, user_id)
+    return users.get_user(tx, caller, user_id)
 
 
 @get("/users/{user_id:str}", operation_id="getUser")
@@ -211,8 +211,8 @@ async def get_user(request: AnyRequest, user_id: str, desk: Desk) -> Rendered[wi
 
 def _listed(tx: Tx, caller: Caller, conditions: list[Condition], part: Window) -> Page[User]:
     if caller.is_admin:
-        return tenancy.list_users(tx, caller, *conditions, order=Order(), window=part)
-    own = [tenancy.get_self(tx, caller)] if not conditions and not part.offset else []
+        return users.list_users(tx, caller, *conditions, order=Order(), window=part)
+    own = [users.get_self(tx, caller)] if not conditions and not part.offset else []
     return Page(own, 1 if not conditions else 0)
 
 
@@ -237,7 +237,7 @@ async def list_users(request: AnyRequest, desk: Desk) -> Rendered[wire.UserPage]
 
 
 def _changed(tx: Tx, caller: Caller, metadata: wire.Metadata) -> User:
-    return tenancy.update_user(tx, caller, caller.id, lambda user: replace(user, metadata=metadata))
+    return users.update_user(tx, caller, caller.id, lambda user: replace(user, metadata=metadata))
 
 
 # Upstream's Python SDK sends this body without a content type.
