@@ -324,6 +324,48 @@ async def test_an_auth_id_template_outlives_the_subject(door: Door):
     assert "p" == credential["auth-id"]
 
 
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [("{{subject-cn}}", "p"), ("{{subject-ou}}/{{subject-cn}}", "one/p"), ("{{subject-ou}}", "one")],
+)
+async def test_an_uploaded_certificate_gets_the_auth_id_of_the_template(door: Door, template, wanted):
+    """The registry applies the template of the CA that issued it, so the device gets in (spec A.7, H 13)."""
+    here = await plant(door, **{"auth-id-template": template})
+    certificate = leaf(here.ca, subject=subject("p", ou="one"))
+    device = f"/{here.tenant}/d"
+    await door("POST", f"/v1/devices{device}")
+    uploaded = [{"type": "x509-cert", "cert": b64(certificate)}]
+    assert 204 == (await door("PUT", f"/v1/credentials{device}", json=uploaded)).status_code
+    (credential,) = (await door("GET", f"/v1/credentials{device}")).json()
+    assert wanted == credential["auth-id"]
+    assert "d" == (await here.knock(certificate)).device.id
+
+
+async def test_an_uploaded_certificate_must_have_what_the_template_asks_for(door: Door):
+    """Else nobody could ever log in with it: 400; so in bulk."""
+    here = await plant(door, **{"auth-id-template": "{{subject-ou}}"})
+    uploaded = [{"type": "x509-cert", "cert": b64(leaf(here.ca, subject=subject("p")))}]
+    await door("POST", f"/v1/devices/{here.tenant}/d")
+    answers = [
+        await door("PUT", f"/v1/credentials/{here.tenant}/d", json=uploaded),
+        await door("POST", f"/v1/bulk/devices/{here.tenant}", json=[{"id": "e", "credentials": uploaded}]),
+    ]
+    assert [400, 400] == [answer.status_code for answer in answers]
+    assert 1 == await here.total()
+
+
+@pytest.mark.parametrize("typed", ["CN=p,O=ACME", "cn = P , o=acme"])
+@pytest.mark.parametrize("template", ["{{subject-dn}}", "CN={{subject-cn}},O={{subject-o}}"])
+async def test_a_template_that_gives_a_name_is_compared_as_one(door: Door, template, typed):
+    """However the operator typed the name, it is the one the template makes."""
+    here = await plant(door, **{"auth-id-template": template})
+    device = f"/{here.tenant}/d"
+    await door("POST", f"/v1/devices{device}")
+    typed_in = [{"type": "x509-cert", "auth-id": typed, "secrets": [{}]}]
+    assert 204 == (await door("PUT", f"/v1/credentials{device}", json=typed_in)).status_code
+    assert "d" == (await here.knock(leaf(here.ca, subject=subject("p", o="ACME")))).device.id
+
+
 async def test_certificates_without_a_subject_are_not_one_device(door: Door):
     """Who is named in a SAN alone is refused, unless the CA's template says which name counts."""
     nobody = x509.Name([])

@@ -80,7 +80,8 @@ async def create_devices(
         made = registry.create_devices(tx, caller, known, new)
         for device, its in zip(made, wanted, strict=True):
             if its:
-                mine = [replace(credential, device_id=device.id) for credential in its]
+                drafts = credential_wire.named(tx, known, its, options)
+                mine = [replace(credential, device_id=device.id) for credential in drafts]
                 credentials.replace_credentials(tx, caller, known, device.id, mine)
         return [device.id for device in made]
 
