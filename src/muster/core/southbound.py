@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from muster.core import events, registry, templates, webhooks
 from muster.core.access import record
@@ -314,7 +315,7 @@ def _new_device(
 
 
 def _comment(now: Instant) -> str:
-    return f"Auto-provisioned at {now // 1_000_000}"
+    return f"Auto-provisioned at {datetime.fromtimestamp(now // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _provision(tx: Tx, tenant: Tenant, device: Device, contact: FirstContact, *more: Credential) -> None:

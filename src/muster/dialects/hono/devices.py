@@ -181,6 +181,8 @@ class DenialBody(
     subject_dn: str | None = None
     device_id: str | None = None
     comment: str = ""
+    created: str | None = None
+    """As it is listed; means nothing when it is sent."""
 
 
 def _shown_denial(denial: Denial) -> dict[str, Any]:
