@@ -1,6 +1,7 @@
 """The story of Hono's device provisioning: an operator, a CA, devices nobody registered, over real TLS."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -240,14 +241,17 @@ def test_a_registered_device_speaks_with_its_password(station: Station):
         ):
             answer = http.request(method, path, content=b"1", headers=headers, auth=login)
             assert (method, path, status) == (method, path, answer.status_code), answer.text
+        packed = base64.b64encode(f"gw-1@{tenant}:s3cret".encode()).decode()
+        assert http.post("/event", auth=(packed, ""), content=b"1").status_code == 202
+        assert http.post("/event", auth=(packed[4:], ""), content=b"1").status_code == 401
         empty = http.post("/event", auth=auth)
         assert empty.status_code == 400
         notification = {"Content-Type": "application/vnd.eclipse-hono-empty-notification"}
         assert http.post("/event", auth=auth, headers=notification).status_code == 202
         assert http.post("/event", auth=auth, headers=notification, content=b"x").status_code == 400
         assert http.put("/event//sensor", auth=auth, content=b"1").status_code == 202
-    found = station.events(tenant, 2)
-    assert [("gw", None), ("sensor", "gw")] == [
+    found = station.events(tenant, 3)
+    assert [("gw", None), ("gw", None), ("sensor", "gw")] == [
         (m["headers"]["device_id"], m["headers"].get("via")) for m in found
     ]
     printed = subprocess.run(
@@ -260,6 +264,31 @@ def test_a_registered_device_speaks_with_its_password(station: Station):
     assert re.search(r"^event +sensor ", printed.stdout, re.MULTILINE), printed.stdout
 
     asyncio.run(_cut(station, tenant))
+
+
+def test_who_is_refused_over_http_is_told_the_status_of_its_reason(station: Station):
+    """Device off: 404; gateway, tenant or adapter off: 403; too many guesses: 429 (spec C.2)."""
+    tenant = f"t-{uuid.uuid4().hex[:8]}"
+    place = f"/v1/tenants/{tenant}"
+    assert station.call("POST", place).status_code == 201
+    assert station.call("POST", f"/v1/devices/{tenant}/gw").status_code == 201
+    assert station.call("POST", f"/v1/devices/{tenant}/edge", json={"via": "gw"}).status_code == 201
+    secret = {"type": "hashed-password", "auth-id": "gw", "secrets": [{"pwd-plain": "s3cret"}]}
+    assert station.call("PUT", f"/v1/credentials/{tenant}/gw", json=[secret]).status_code == 204
+
+    def said(method: str, path: str, password: str = "s3cret") -> int:
+        with station.server.client() as http:
+            return http.request(method, path, content=b"1", auth=(f"gw@{tenant}", password)).status_code
+
+    assert (202, 202) == (said("POST", "/event"), said("PUT", "/event//edge"))
+    assert station.call("PUT", f"/v1/devices/{tenant}/gw", json={"enabled": False}).status_code == 204
+    assert (404, 403) == (said("POST", "/event"), said("PUT", "/event//edge"))
+    assert station.call("PUT", f"/v1/devices/{tenant}/gw", json={}).status_code == 204
+    for closed in ({"enabled": False}, {"adapters": [{"type": "hono-mqtt", "enabled": True}]}):
+        assert station.call("PUT", place, json=closed).status_code == 204
+        assert 403 == said("POST", "/event")
+    assert station.call("PUT", place, json={}).status_code == 204
+    assert 429 in [said("POST", "/event", "wrong") for _ in range(12)]
 
 
 async def _cut(station: Station, tenant: str) -> None:

@@ -1,11 +1,13 @@
 """The certificates of devices and their CAs, as the core asks about them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from cryptography import x509
 
 from muster.ca import dn, facts, verify
+from muster.core import templates
 from muster.core.errors import Unauthenticated
 from muster.core.identity import Name, Shown, TrustedCa
 from muster.core.model import NEVER, Instant
@@ -45,6 +47,7 @@ class Certificates:
             algorithm=read.algorithm,
             not_before=read.not_before,
             not_after=read.not_after,
+            alternative_names=_names_in(parsed),
         )
 
     def check_key(self, spki_der: bytes) -> str:
@@ -58,10 +61,12 @@ class Certificates:
         return verify.issuer_keys(chain[0], _below(chain))
 
     def verify(self, chain: Sequence[bytes], cas: Sequence[TrustedCa], now: Instant) -> Shown:
-        """Verify a client's chain (leaf first). Unauthenticated, with the reason, if nobody vouches."""
+        """Verify a client's chain (leaf first). Unauthenticated, with the reason, if nobody vouches.
+
+        Malformed when the CA's template asks for what the certificate has not.
+        """
         found = verify.verify_chain(chain[0], _below(chain), map(_anchor, cas), now)
-        alternatives = {"uri": found.uris[:1], "dns": found.dns_names[:1]}
-        return Shown(
+        shown = Shown(
             subject=_name(found.subject_der),
             issuer=_issuer(found.issuer_der),
             serial=found.serial,
@@ -70,9 +75,21 @@ class Certificates:
             algorithm="",
             not_before=found.not_before,
             not_after=found.not_after,
-            alternative_names={kind: first[0] for kind, first in alternatives.items() if first},
+            alternative_names=_alternatives(found.uris, found.dns_names),
             ca_id=found.anchor.tag,
         )
+        template = next(ca.auth_id_template for ca in cas if ca.id == shown.ca_id)
+        return replace(shown, stands_for=templates.stands_for(template, shown, self)) if template else shown
+
+
+def _names_in(certificate: x509.Certificate) -> dict[str, str]:
+    found = [e.value for e in certificate.extensions if isinstance(e.value, x509.SubjectAlternativeName)]
+    uris = [uri for names in found for uri in names.get_values_for_type(x509.UniformResourceIdentifier)]
+    return _alternatives(uris, [dns for names in found for dns in names.get_values_for_type(x509.DNSName)])
+
+
+def _alternatives(uris: Sequence[str], dns_names: Sequence[str]) -> dict[str, str]:
+    return {kind: names[0] for kind, names in (("uri", uris), ("dns", dns_names)) if names}
 
 
 def _below(chain: Sequence[bytes]) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The first time a device speaks: it provisions itself by certificate, or a gateway announces it."""
 
 import re
+from datetime import UTC, datetime
 
 from muster.core import events, registry, templates, webhooks
 from muster.core.access import record
@@ -123,7 +124,7 @@ def new_device(
 
 
 def _comment(now: Instant) -> str:
-    return f"Auto-provisioned at {now // 1_000_000}"
+    return f"Auto-provisioned at {datetime.fromtimestamp(now // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def welcome(tx: Tx, tenant: Tenant, device: Device, contact: FirstContact, *more: Credential) -> None:

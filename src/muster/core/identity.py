@@ -220,6 +220,8 @@ class Shown:
     alternative_names: Mapping[str, str] = field(default_factory=dict)
     """The first of each kind in its SAN: `uri`, `dns`."""
     ca_id: str = ""
+    stands_for: tuple[str, str] | None = None
+    """Auth id, and its key, by the template of the CA that vouches; None: the subject is the auth id."""
     is_checked: bool = False
     """Its CA's OCSP responder said that it is not revoked; asked where the tenant wants that."""
 

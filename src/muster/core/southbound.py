@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from muster.core import templates
 from muster.core.errors import (
     Forbidden,
     NotFound,
@@ -152,10 +151,9 @@ class Unregistered:
 
 
 def auth_of(ca: TrustedCa, shown: Shown) -> tuple[str, str]:
-    """Give the auth id a certificate of the CA stands for, and its key. Malformed as templates.fill."""
-    if ca.auth_id_template:
-        filled = templates.fill(ca.auth_id_template, shown)
-        return filled, filled
+    """Give the auth id a verified certificate of the CA stands for, and its key."""
+    if ca.auth_id_template and shown.stands_for is not None:
+        return shown.stands_for
     return shown.subject.text, shown.subject.key
 
 

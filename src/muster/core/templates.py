@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from muster.core.errors import Malformed
-from muster.core.identity import Shown
+from muster.core.identity import Certificates, Shown
 
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
 
@@ -51,3 +51,20 @@ def fill(template: str, shown: Shown) -> str:
         return found
 
     return _PLACEHOLDER.sub(value, template)
+
+
+def compared(auth_id: str, certificates: Certificates) -> tuple[str, str]:
+    """Give the auth id of a certificate as it is stored and as it is compared.
+
+    Names are in the one spelling; what is no name stays as it is.
+    """
+    try:
+        name = certificates.name(auth_id)
+    except Malformed:
+        return auth_id, auth_id
+    return name.text, name.key
+
+
+def stands_for(template: str, shown: Shown, certificates: Certificates) -> tuple[str, str]:
+    """Give the auth id a CA's template makes of a certificate, and its key; Malformed as fill."""
+    return compared(fill(template, shown), certificates)

@@ -17,7 +17,7 @@ _WORDS = {
 def _fields(columns: list[str]) -> str:
     """Name what a caller gave: the tenant goes without saying, a digest stands for its secret."""
     given = [name.removesuffix("_digest") for name in columns if name != "tenant_id"] or columns
-    return " and ".join(given)
+    return " and ".join("auth-id" if name == "auth_key" else name for name in given)
 
 
 def _by_constraint() -> dict[str, tuple[str, list[str]]]:

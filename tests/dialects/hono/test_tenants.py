@@ -253,6 +253,26 @@ async def test_a_certificate_is_taken_apart(door: Door):
     assert [shown] == (await door("GET", f"/v1/tenants/{name}")).json()["trusted-ca"]
 
 
+async def test_a_ca_that_is_sent_again_stays_the_same_ca(door: Door):
+    """Without an id it keeps the one it had: quotas count by it, and no session ends."""
+    ca = member(Foreign("Kept CA"), **{"auto-provisioning-enabled": True})
+    name = await door.tenant(**{"trusted-ca": [ca]})
+
+    async def ids(*cas) -> list[str]:
+        assert 204 == (await door("PUT", f"/v1/tenants/{name}", json={"trusted-ca": cas})).status_code
+        return [each["id"] for each in (await door("GET", f"/v1/tenants/{name}")).json()["trusted-ca"]]
+
+    (first,) = await ids(ca)
+    (again,) = await ids(ca | {"auto-provisioning-enabled": False})
+    assert first == again
+    other, kept = await ids(member(Foreign("Kept CA")), ca)
+    assert first == kept
+    assert first != other
+    named, fresh = await ids(ca | {"id": first}, ca)
+    assert first == named
+    assert fresh not in (first, other)
+
+
 async def test_a_name_is_one_tenants_outside_a_group(door_on_each: Door):
     """409 on creation and change; in one group the same CA may be shared."""
     door, ca = door_on_each, Foreign("Shared CA")

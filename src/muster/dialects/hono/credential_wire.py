@@ -2,15 +2,26 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from muster.core import credentials
+from muster.core import credentials, templates
 from muster.core.errors import Malformed
-from muster.core.identity import CERTIFICATE, PASSWORD, RAW_KEY, SHARED_KEY, Credential, Proof
+from muster.core.identity import (
+    CERTIFICATE,
+    PASSWORD,
+    RAW_KEY,
+    SHARED_KEY,
+    Credential,
+    Proof,
+    Shown,
+    TrustedCa,
+)
 from muster.core.model import TenantId
+from muster.core.ports import Is, Order, Tx
 from muster.dialects.hono.options import Options
 from muster.dialects.hono.tenant_wire import Known
 from muster.dialects.hono.times import read_base64, read_time, write_base64, write_time
@@ -90,12 +101,25 @@ class Reading(NamedTuple):
     options: Options
 
 
-async def read(items: Sequence[dict[str, Any]], reading: Reading) -> list[Credential]:
-    """Read the credentials of a PUT; passwords are hashed on the way. Malformed says what is wrong."""
+class Uploaded(NamedTuple):
+    """A credential that was made of a certificate."""
+
+    credential: Credential
+    shown: Shown
+
+
+Read = Credential | Uploaded
+
+
+async def read(items: Sequence[dict[str, Any]], reading: Reading) -> list[Read]:
+    """Read the credentials of a PUT; passwords are hashed on the way. Malformed says what is wrong.
+
+    What comes of certificates is yet to be `named`.
+    """
     return [await _read(item, reading) for item in items]
 
 
-async def _read(item: dict[str, Any], reading: Reading) -> Credential:
+async def _read(item: dict[str, Any], reading: Reading) -> Read:
     type_ = item.get("type")
     data = convert(item, Common if type_ in _SECRETS else Loose)
     if isinstance(data, Common) and data.cert is not None:
@@ -121,19 +145,33 @@ def convert(item: Any, kind: Any) -> Any:
 
 def names(type_: str, auth_id: str, options: Options) -> tuple[str, str]:
     """Give an auth id as it is stored and as it is compared: names of certificates in the one spelling."""
-    if type_ != CERTIFICATE:
-        return auth_id, auth_id
-    try:
-        name = options.certificates.name(auth_id)
-    except Malformed:
-        return auth_id, auth_id
-    return name.text, name.key
+    return templates.compared(auth_id, options.certificates) if type_ == CERTIFICATE else (auth_id, auth_id)
 
 
-def _of_certificate(data: Common, reading: Reading) -> Credential:
+def _of_certificate(data: Common, reading: Reading) -> Uploaded:
     facts = reading.options.certificates.read(data.cert or "")
     proof = Proof(not_before=facts.not_before, not_after=facts.not_after)
-    return _draft(data, facts.subject.text, facts.subject.key, [proof], reading)
+    return Uploaded(_draft(data, facts.subject.text, facts.subject.key, [proof], reading), facts)
+
+
+def named(tx: Tx, tenant_id: TenantId, found: Sequence[Read], options: Options) -> list[Credential]:
+    """Give the credentials; what a CA of the tenant issued has the auth id that the CA's template makes.
+
+    Malformed when the certificate lacks what the template asks for.
+    """
+    return [_named(tx, tenant_id, each, options) for each in found]
+
+
+def _named(tx: Tx, tenant_id: TenantId, found: Read, options: Options) -> Credential:
+    if not isinstance(found, Uploaded):
+        return found
+    made, shown = found
+    issuers = tx.select(TrustedCa, tenant_id, Is("subject_key", shown.issuer.key), order=Order("place"))
+    template = next((ca.auth_id_template for ca in issuers if ca.auth_id_template), "")
+    if not template:
+        return made
+    auth_id, auth_key = templates.stands_for(template, shown, options.certificates)
+    return replace(made, auth_id=auth_id, auth_key=auth_key)
 
 
 def _draft(

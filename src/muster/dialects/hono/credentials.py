@@ -4,9 +4,11 @@ from typing import Any
 
 from litestar import get, put
 
-from muster.core import credentials
+from muster.core import access, credentials
+from muster.core.access import Caller
 from muster.core.credentials import Held
 from muster.core.model import TenantId
+from muster.core.ports import Tx
 from muster.dialects.hono import credential_wire
 from muster.dialects.hono.headers import changed, checked, expected, found
 from muster.dialects.hono.options import Options
@@ -40,11 +42,15 @@ async def update_credentials(
     """Put another set of credentials in the place of the device's; secrets named by id keep what they had."""
     known = TenantId(checked(tenant, options.tenant_id, "tenant id"))
     checked(device, options.device_id, "device id")
-    wanted = await credential_wire.read(data, credential_wire.Reading(known, device, options))
-    args = (known, device, wanted, expected(request))
-    return await desk.run(
-        request, credentials.replace_credentials, *args, reply=lambda held: changed(held[1])
-    )
+    read = await credential_wire.read(data, credential_wire.Reading(known, device, options))
+    version = expected(request)
+
+    def replaced(tx: Tx, caller: Caller) -> Held:
+        access.enter(tx, caller, known)
+        wanted = credential_wire.named(tx, known, read, options)
+        return credentials.replace_credentials(tx, caller, known, device, wanted, version)
+
+    return await desk.run(request, replaced, reply=lambda held: changed(held[1]))
 
 
 HANDLERS = [get_credentials, update_credentials]

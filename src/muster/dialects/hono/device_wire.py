@@ -100,6 +100,7 @@ def shown(device: Device, contact: FirstContact | None, *, with_id: bool = False
         "updated": write_time(device.updated_at),
         "auto-provisioned": is_provisioned or None,
         "auto-provisioning-notification-sent": (contact is not None and contact.is_announced) or None,
+        "first-contact": _told(contact) if contact is not None else None,
     }
     document: dict[str, Any] = {"id": device.id} if with_id else {}
     document["enabled"] = device.status is Status.ENABLED
@@ -108,3 +109,19 @@ def shown(device: Device, contact: FirstContact | None, *, with_id: bool = False
     document.update(kept)
     document["status"] = {name: value for name, value in status.items() if value is not None}
     return document
+
+
+def _told(contact: FirstContact) -> dict[str, str]:
+    """Say by what a device provisioned itself: an operator compares it before approving (ours)."""
+    told = {
+        "at": write_time(contact.created_at),
+        "trusted-ca": contact.ca_id,
+        "auth-id": contact.auth_id,
+        "serial-number": contact.serial,
+        "fingerprint": contact.fingerprint,
+        "not-before": write_time(contact.not_before),
+        "not-after": write_time(contact.not_after),
+        "gateway-id": contact.gateway_id,
+        "source": contact.source,
+    }
+    return {name: value for name, value in told.items() if value}

@@ -80,7 +80,8 @@ async def create_devices(
         made = registry.create_devices(tx, caller, known, new)
         for device, its in zip(made, wanted, strict=True):
             if its:
-                mine = [replace(credential, device_id=device.id) for credential in its]
+                drafts = credential_wire.named(tx, known, its, options)
+                mine = [replace(credential, device_id=device.id) for credential in drafts]
                 credentials.replace_credentials(tx, caller, known, device.id, mine)
         return [device.id for device in made]
 
@@ -180,6 +181,8 @@ class DenialBody(
     subject_dn: str | None = None
     device_id: str | None = None
     comment: str = ""
+    created: str | None = None
+    """As it is listed; means nothing when it is sent."""
 
 
 def _shown_denial(denial: Denial) -> dict[str, Any]:

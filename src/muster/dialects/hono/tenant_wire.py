@@ -222,12 +222,20 @@ def cas(data: TenantBody, options: Options) -> MakeCas:
     read = [_read_ca(ca, data.trust_anchor_group, options) for ca in data.trusted_ca or ()]
 
     def make(tx: Tx, tenant_id: TenantId, had: Sequence[TrustedCa]) -> list[TrustedCa]:
+        ids = _ids_kept(read, had)
         return [
-            replace(ca, tenant_id=tenant_id, id=CaId(ca.id or tx.new_secret()), created_at=tx.now)
-            for ca in read
+            replace(ca, tenant_id=tenant_id, id=CaId(kept or tx.new_secret()), created_at=tx.now)
+            for ca, kept in zip(read, ids, strict=True)
         ]
 
     return make
+
+
+def _ids_kept(wanted: Sequence[TrustedCa], had: Sequence[TrustedCa]) -> list[str]:
+    """Give the ids the CAs bring, else had as they are, else nothing: quotas and sessions hang on the id."""
+    named = {ca.id for ca in wanted}
+    free = {(ca.subject_key, ca.spki_der): ca.id for ca in reversed(had) if ca.id not in named}
+    return [ca.id or free.pop((ca.subject_key, ca.spki_der), "") for ca in wanted]
 
 
 def _read_ca(data: Ca, group: str | None, options: Options) -> TrustedCa:

@@ -5,7 +5,7 @@ import contextlib
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from litestar import Router, post, put
 from litestar.di import Provide
@@ -22,12 +22,12 @@ from muster.core.errors import (
     Unavailable,
 )
 from muster.core.model import DeviceId, TenantId
-from muster.plane.adapter.messages import token_in
+from muster.core.southbound import Login
+from muster.plane.adapter.messages import split_login, token_in
 from muster.plane.adapter.ports import (
     EMPTY_NOTIFICATION,
     AdapterDevice,
     AdapterPorts,
-    AdapterRefusal,
     Command,
     CommandSubscription,
     Delivery,
@@ -45,15 +45,21 @@ MOST_TTD: Final = 60
 """Seconds a request may wait for a command."""
 
 
+class HttpPorts(AdapterPorts, Protocol):
+    """What the adapter needs from the rest of Muster."""
+
+    async def log_in(self, evidence: Evidence) -> Login:
+        """Do as authenticate; any of the core's errors for a refusal, for HTTP has a status for each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """What the routes are given."""
 
-    ports: AdapterPorts
+    ports: HttpPorts
     payload_bytes: int
 
 
-_REFUSED: dict[int, type[MusterError]] = {3: Unavailable, 4: Unauthenticated}
 _FAILED: dict[int, type[MusterError]] = {
     400: Malformed,
     401: Unauthenticated,
@@ -64,7 +70,7 @@ _FAILED: dict[int, type[MusterError]] = {
 }
 
 
-def routes(ports: AdapterPorts, payload_bytes: int) -> Router:
+def routes(ports: HttpPorts, payload_bytes: int) -> Router:
     """Give the adapter's routes."""
     entry = Entry(ports=ports, payload_bytes=payload_bytes)
 
@@ -108,18 +114,15 @@ def _password(request: Request) -> Password | None:
         name, _, secret = b64decode(encoded, validate=True).decode().partition(":")
     except ValueError:
         return None
-    auth_id, _, tenant = name.partition("@")
-    if not (auth_id and tenant and secret):
-        return None
-    return Password(auth_id=auth_id, tenant=tenant, secret=secret.encode())
+    return split_login(name, secret.encode())
 
 
 async def _sender(request: AnyRequest, entry: Entry, named: tuple[str, str] | None = None) -> AdapterDevice:
-    answer = await entry.ports.authenticate(evidence(incoming(request), named))
-    if isinstance(answer, AdapterRefusal):
-        kind = _REFUSED.get(answer.code, Forbidden)
-        raise kind(answer.reason if kind is not Unauthenticated else None)
-    return answer
+    try:
+        login = await entry.ports.log_in(evidence(incoming(request), named))
+    except Unauthenticated:
+        raise Unauthenticated from None  # why is not said
+    return AdapterDevice(tenant_id=login.tenant.id, device_id=login.device.id)
 
 
 # --- what it says ---------------------------------------------------------------------------------------
@@ -148,7 +151,10 @@ async def _named(request: AnyRequest, entry: Entry, tenant: str, device: str) ->
         if not tenant:
             raise Unauthenticated
         return Target(tenant=TenantId(tenant), device=DeviceId(device), via=None, is_authenticated=False)
-    sender = await _sender(request, entry, (tenant, device) if tenant else None)
+    try:
+        sender = await _sender(request, entry, (tenant, device) if tenant else None)
+    except NotFound as error:
+        raise Forbidden(error.message) from None  # of a gateway that is disabled (spec C.2)
     if tenant and tenant != sender.tenant_id:
         raise Forbidden("a gateway acts for devices of its own tenant only")
     via = None if device == sender.device_id else sender.device_id
@@ -277,6 +283,7 @@ class _Waiting:
 _OPT: Mapping[str, Any] = {
     "content_type": "any",
     "public": True,
+    "errors": (Forbidden, NotFound),
 }
 
 

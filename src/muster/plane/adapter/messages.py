@@ -44,7 +44,11 @@ class Origin:
 
 def read_login(connect: Connect) -> Password | None:
     """Split `auth-id@tenant` at the first `@`; without a password the user name may hold all in Base64."""
-    name, secret = connect.username or "", connect.password
+    return split_login(connect.username or "", connect.password)
+
+
+def split_login(name: str, secret: bytes | None) -> Password | None:
+    """Do as read_login, for a user name and a password that came in any other way."""
     if not secret:
         try:
             name, _, text = base64.b64decode(name, validate=True).decode().partition(":")
