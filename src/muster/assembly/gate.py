@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from secrets import token_bytes
 from typing import Protocol
 
-from muster.assembly.metering import Meter, limits_of
+from muster.assembly.metering import Meter
 from muster.assembly.revocations import Revocations, asks
 from muster.ca import devicetokens
 from muster.ca.passwords import verify_hono
@@ -269,7 +269,7 @@ class Gate:
         if self._sessions is not None and 0 <= most <= self._sessions(login.tenant.id):
             raise LimitReached(f"the tenant's devices may have {most} connections")
         if self._sessions is not None:
-            limits = limits_of(login.tenant)
+            limits = metering.limits_of(login.tenant)
             for kind in Kind:
                 await self._meter.take(login.tenant.id, kind, limits, _ANYTHING[kind])
                 self._meter.give_back(login.tenant.id, kind, limits, _ANYTHING[kind])
@@ -393,7 +393,7 @@ def _registration(tenant: Tenant, device: Device) -> Registration:
     of_tenant, of_device = hono(tenant.extensions), hono(device.extensions)
     defaults = {**(of_tenant.get("defaults") or {}), **(of_device.get("defaults") or {})}
     least = of_tenant.get("minimum-message-size", 0)
-    return Registration(defaults=defaults, limits=limits_of(tenant), least_size=least)
+    return Registration(defaults=defaults, limits=metering.limits_of(tenant), least_size=least)
 
 
 def headers_of(message: Message, registration: Registration, adapter: str) -> dict[str, str]:

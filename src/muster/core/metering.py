@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from muster.core.model import Instant, Json, TenantId
+from muster.core import access
+from muster.core.access import Caller
+from muster.core.identity import hono
+from muster.core.model import Instant, Json, Tenant, TenantId
 from muster.core.ports import Before, Is, Tx
 
 _DAY = 86_400_000_000
@@ -36,6 +39,12 @@ class Allowance:
     since: Instant
     until: Instant
     most: int
+
+
+def limits_of(tenant: Tenant) -> Mapping[str, Json]:
+    """Give a tenant's resource limits as the Hono door keeps them."""
+    kept: Mapping[str, Json] = hono(tenant.extensions).get("resource-limits") or {}
+    return kept
 
 
 def allowance(kind: Kind, limits: Mapping[str, Json], now: Instant) -> Allowance | None:
@@ -86,6 +95,18 @@ def used(tx: Tx, tenant_id: TenantId, allowed: Allowance) -> int:
     """Say how much is used in the period."""
     found = tx.find(Usage, tenant_id, what=allowed.kind, since=allowed.since)
     return found.amount if found is not None else 0
+
+
+def usage(tx: Tx, caller: Caller, tenant_id: TenantId) -> list[tuple[Allowance, int]]:
+    """Give each limit of the tenant that counts now, and how much of it is used; whoever may read the tenant.
+
+    What the adapters took in lately they may not have written yet.
+    """
+    standing = access.enter(tx, caller, tenant_id)
+    standing.require("read")
+    limits = limits_of(standing.tenant)
+    found = [allowance(kind, limits, tx.now) for kind in Kind]
+    return [(each, used(tx, tenant_id, each)) for each in found if each is not None]
 
 
 def add(tx: Tx, more: Sequence[Usage]) -> list[Usage]:

@@ -158,3 +158,24 @@ async def test_use_never_falls_below_nothing(door: Door):
     of = {"tenant_id": TenantId("nobody"), "what": Kind.BYTES, "since": Instant(5)}
     await door.store.run(metering.add, [Usage(**of, amount=3)])
     assert [0] == [each.amount for each in await door.store.run(metering.add, [Usage(**of, amount=-9)])]
+
+
+async def test_what_is_used_is_shown_with_its_limit_and_period(door: Door):
+    """Bytes and seconds of the period that runs; a limit that does not count now is not there."""
+    since = text_of(door.clock() - DAY)
+    days = {"effective-since": since, "period": {"mode": "days", "no-of-days": 7}}
+    limits = {"data-volume": {**days, "max-bytes": 100}, "connection-duration": {**days, "max-minutes": 2}}
+    tenant = TenantId(await door.tenant(**{"resource-limits": limits}))
+    meter = Meter(door.store, door.clock)
+    await meter.take(tenant, Kind.BYTES, limits, 40)
+    await meter.take(tenant, Kind.SECONDS, limits, 7)
+    await meter.write()
+    until = text_of(at(since) + 7 * DAY)
+    period = {"since": since, "until": until}
+    shown = await door("GET", f"/v1/tenants/{tenant}/usage")
+    assert {
+        "data-volume": {"used-bytes": 40, "max-bytes": 100, **period},
+        "connection-duration": {"used-seconds": 7, "max-seconds": 120, **period},
+    } == shown.json()
+    assert {} == (await door("GET", f"/v1/tenants/{await door.tenant()}/usage")).json()
+    assert 404 == (await door("GET", "/v1/tenants/nobody/usage")).status_code
