@@ -9,7 +9,7 @@ from muster.core import access
 from muster.core.access import Caller
 from muster.core.identity import hono
 from muster.core.model import Instant, Json, Tenant, TenantId
-from muster.core.ports import Before, Is, Tx
+from muster.core.ports import ANYWHERE, Before, Is, OneOf, Tx
 
 _DAY = 86_400_000_000
 
@@ -110,8 +110,13 @@ def usage(tx: Tx, caller: Caller, tenant_id: TenantId) -> list[tuple[Allowance, 
 
 
 def add(tx: Tx, more: Sequence[Usage]) -> list[Usage]:
-    """Add up what was used; give the sums. What periods before have used is forgotten."""
-    return [_add(tx, each) for each in sorted(more, key=lambda each: (each.tenant_id, each.what))]
+    """Add up what was used; give the sums. What periods before have used is forgotten.
+
+    Of a tenant that was deleted meanwhile nothing is kept: whoever has its id next begins with nothing.
+    """
+    there = {each.id for each in tx.select(Tenant, ANYWHERE, OneOf("id", [each.tenant_id for each in more]))}
+    kept = [each for each in more if each.tenant_id in there]
+    return [_add(tx, each) for each in sorted(kept, key=lambda each: (each.tenant_id, each.what))]
 
 
 def _add(tx: Tx, more: Usage) -> Usage:

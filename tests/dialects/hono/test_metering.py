@@ -153,9 +153,20 @@ async def test_connected_time_is_counted_for_tenants_that_limit_it(door: Door):
     assert [(limited, 45)] == mine
 
 
+async def test_what_a_deleted_tenant_used_is_not_counted_for_the_next_of_its_name(door_on_each: Door):
+    """Also when the adapter tells of it only after the end: no row is left behind."""
+    door = door_on_each
+    tenant, limits = TenantId(await door.tenant()), limits_at(door, 100)
+    meter = Meter(door.store, door.clock)
+    await meter.take(tenant, Kind.BYTES, limits, 60)
+    await door("DELETE", f"/v1/tenants/{tenant}")
+    await meter.write()
+    assert [] == await door.store.read(lambda tx: tx.select(Usage, tenant))
+
+
 async def test_use_never_falls_below_nothing(door: Door):
     """Whatever is given back."""
-    of = {"tenant_id": TenantId("nobody"), "what": Kind.BYTES, "since": Instant(5)}
+    of = {"tenant_id": TenantId(await door.tenant()), "what": Kind.BYTES, "since": Instant(5)}
     await door.store.run(metering.add, [Usage(**of, amount=3)])
     assert [0] == [each.amount for each in await door.store.run(metering.add, [Usage(**of, amount=-9)])]
 
