@@ -100,6 +100,7 @@ def shown(device: Device, contact: FirstContact | None, *, with_id: bool = False
         "updated": write_time(device.updated_at),
         "auto-provisioned": is_provisioned or None,
         "auto-provisioning-notification-sent": (contact is not None and contact.is_announced) or None,
+        "first-contact": _shown_contact(contact) if contact is not None else None,
     }
     document: dict[str, Any] = {"id": device.id} if with_id else {}
     document["enabled"] = device.status is Status.ENABLED
@@ -108,3 +109,16 @@ def shown(device: Device, contact: FirstContact | None, *, with_id: bool = False
     document.update(kept)
     document["status"] = {name: value for name, value in status.items() if value is not None}
     return document
+
+
+def _shown_contact(contact: FirstContact) -> dict[str, str]:
+    """Show by what the device provisioned itself (an addition of Muster's): who lets it in wants to know."""
+    kept = {
+        "auth-id": contact.auth_id,
+        "gateway-id": contact.gateway_id,
+        "serial-number": contact.serial,
+        "fingerprint": contact.fingerprint,
+        "not-after": write_time(contact.not_after),
+        "source": contact.source,
+    }
+    return {name: value for name, value in kept.items() if value}
