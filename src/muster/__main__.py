@@ -57,7 +57,10 @@ COMMANDS: Final = {
     "unprovision": ("muster.cli.provision:unprovision", "Delete exactly what provisioning a gateway made."),
     "bootstrap": ("muster.cli.fleet:bootstrap", "The first minutes of a device's life."),
     "messages": ("muster.cli.single:messages", "Messages of a channel."),
-    "hono": ("muster.cli.hono:hono", "What applications of Hono's tenants see."),
+    "hono": (
+        "muster.cli.hono:hono",
+        "Hono's tenants: messages, devices that wait, denials, webhooks, limits.",
+    ),
     "journal": ("muster.cli.single:journal", "Show who did what to which entity, when."),
     "api": ("muster.cli.single:api", "Do any request of the API as the logged-in user."),
     "demo": ("muster.cli.demo:demo", "Onboard a gateway end to end, and show each step."),

@@ -36,6 +36,7 @@ ROWS = {
     "getTenant": Row(guest=403, reader=200),
     "updateTenant": Row(body=lambda _: {"ext": {"a": 1}}, guest=403, owner=204),
     "deleteTenant": Row(guest=403, owner=204),
+    "getUsage": Row(guest=403, reader=200),
     # devices and credentials
     "createDeviceWithGeneratedId": Row(body=lambda _: {}, guest=403, owner=201),
     "createDevice": Row(body=lambda _: {}, makes="device", guest=403, owner=409),

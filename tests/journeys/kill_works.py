@@ -1,15 +1,10 @@
 """What the load of the kill test does at each door; done again it must find what was acknowledged before."""
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import httpx
-
-from tests.ca.pki import Foreign, der, subject
-from tests.journeys.server import Server, new_domain, new_user
 
 Headers = dict[str, str]
 BULK = 5
@@ -112,74 +107,9 @@ class Tenants(Acknowledged):
             assert [name] == [each["auth-id"] for each in held]
 
 
-class Contacts(Acknowledged):
-    """A device that provisions itself with its certificate, as an adapter tells it."""
-
-    def __init__(self, headers: Headers, tenant: str, ca: Foreign) -> None:
-        super().__init__()
-        self._headers, self._tenant, self._ca = headers, tenant, ca
-        self._certificates: dict[str, str] = {}
-
-    async def do(self, http: httpx.AsyncClient, name: str) -> None:
-        if name not in self._certificates:
-            issued = der(self._ca.sign(name=subject(name, o="ACME")))
-            self._certificates[name] = base64.b64encode(issued).decode()
-        asked = {
-            "type": "x509-cert",
-            "auth-id": f"CN={name},O=ACME",
-            "client-certificate": self._certificates[name],
-        }
-        path = f"/v1/southbound/credentials/{self._tenant}"
-        answer = await http.post(path, json=asked, headers=self._headers)
-        allowed = (200,) if name in self.known else (200, 201)
-        assert answer.status_code in allowed, f"{name}: {answer.status_code} {answer.text}"
-        assert self.known.setdefault(name, answer.content) == answer.content
-
-    def expect(self, http: httpx.Client, count: int) -> None:
-        assert (
-            count == len(self.known) == len({json.loads(each)["device-id"] for each in self.known.values()})
-        )
-        assert count == total(http, f"/v1/devices/{self._tenant}", self._headers)
-
-
-def every_work(server: Server) -> list[Work]:
-    """Make who works at each door, each in a tenant of its own, and give their works."""
-    token = new_user(server, "jane")
-    jane, domain = bearer(token), new_domain(server, token, "plant")
-    john, mary = (raw(server, name) for name in ("john", "mary"))
-    hugo = bearer(new_user(server, "hugo"))
-    ca = Foreign("Factory")
-    with server.client() as http:
-        trusted = {"cert": base64.b64encode(ca.der).decode(), "auto-provisioning-enabled": True}
-        made = http.post("/v1/tenants/factory", json={"trusted-ca": [trusted]}, headers=hugo)
-        assert 201 == made.status_code, made.text
-        channel = http.post("/channels/bulk", json=[{"name": "c"}], headers=mary).json()["channels"][0]["id"]
-    clients = {f"/{domain}/clients": 1, f"/{domain}/channels": 2, f"/{domain}/clients/configs": 1}
-    things = {"/things": 1, "/channels": 2, "/things/configs": 1}
-    return [
-        Mappings(jane, f"/{domain}/mapping", clients),
-        Mappings(john, "/mapping", things),
-        Things(mary, channel),
-        Tenants(hugo),
-        Contacts(hugo, "factory", ca),
-    ]
-
-
 def total(http: httpx.Client, path: str, headers: Headers) -> int:
     """Ask how long a list is."""
     answer = http.get(path, params={"limit": 1}, headers=headers)
     assert 200 == answer.status_code, answer.text
     count: int = answer.json()["total"]
     return count
-
-
-def bearer(token: str) -> Headers:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def raw(server: Server, name: str) -> Headers:
-    """Register a user of the Mainflux door."""
-    body = {"email": f"{name}@example.com", "password": "12345678"}
-    with server.client() as http:
-        assert 201 == http.post("/users", json=body).status_code
-        return {"Authorization": http.post("/tokens", json=body).json()["token"]}

@@ -12,8 +12,9 @@ import pytest
 from muster.assembly.parts import keyring_of
 from muster.settings import load
 from muster.store import doctor
-from tests.journeys.kill_works import Work, every_work
-from tests.journeys.server import Server
+from tests.journeys.kill_works import Work
+from tests.journeys.kill_world import Target, every_work
+from tests.journeys.receiver import Receiver
 
 IN_FLIGHT = 16
 
@@ -21,14 +22,18 @@ IN_FLIGHT = 16
 class Load:
     """Works at all doors without end and remembers what was acknowledged."""
 
-    def __init__(self, server: Server, works: Sequence[Work]) -> None:
+    def __init__(self, server: Target, works: Sequence[Work]) -> None:
         self.asked: list[tuple[Work, str]] = []
         self._server = server
         self._works = works
+        self._trusted = server.trust()
+
+    def _http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self._server.url, timeout=10, verify=self._trusted)
 
     async def until_killed(self, seconds: float) -> None:
         """Send many at once, and kill the server in the middle of it."""
-        async with httpx.AsyncClient(base_url=self._server.url, timeout=10) as http:
+        async with self._http() as http:
             workers = [asyncio.create_task(self._work(http)) for _ in range(IN_FLIGHT)]
             await asyncio.sleep(seconds)
             self._server.kill()
@@ -45,7 +50,7 @@ class Load:
 
     async def verify(self, asked: list[tuple[Work, str]]) -> None:
         """What was acknowledged is still true; what was not becomes one whole thing by asking again."""
-        async with httpx.AsyncClient(base_url=self._server.url, timeout=10) as http:
+        async with self._http() as http:
             for work, name in asked:
                 await work.do(http, name)
                 await work.do(http, name)
@@ -58,8 +63,8 @@ class Load:
 def rounds(folder: Path, count: int, database: str | None) -> None:
     environment = {} if database is None else {"MUSTER_DATABASE_URL": database}
     chance = random.Random(4711)
-    with Server(folder, **environment) as server:
-        works = every_work(server)
+    with Receiver() as receiver, Target(folder, **environment) as server:
+        works = every_work(server, receiver)
         load_ = Load(server, works)
         for _ in range(count):
             seen = len(load_.asked)
@@ -76,7 +81,7 @@ def rounds(folder: Path, count: int, database: str | None) -> None:
         server.start()
 
 
-def findings(server: Server, environment: dict[str, str]) -> list[doctor.Finding]:
+def findings(server: Target, environment: dict[str, str]) -> list[doctor.Finding]:
     settings = load({**environment, "MUSTER_DATA_DIR": str(server.folder / "data")}).settings
     url = environment.get("MUSTER_DATABASE_URL", f"sqlite:///{server.folder / 'data' / 'muster.db'}")
     return doctor.examine(url, keyring_of(settings))

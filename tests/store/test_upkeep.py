@@ -215,6 +215,8 @@ async def test_a_whole_database_has_no_findings(filled, url, keyring):
         (["DELETE FROM provision_records"], "devices", "the mapping that made it is not there"),
         (["DELETE FROM users"], "members", "user_id names nothing"),
         (["UPDATE roles SET entity_id = 'gone'"], "roles", "entity_id names nothing"),
+        (["UPDATE denials SET tenant_id = 'gone'"], "denials", "tenant_id names nothing"),
+        (["UPDATE usages SET tenant_id = 'gone'"], "usages", "tenant_id names nothing"),
         (
             ["UPDATE devices SET name = 'x', secret_sealed = external_key_sealed FROM bootstrap_configs"],
             "devices",

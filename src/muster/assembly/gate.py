@@ -6,7 +6,7 @@ from typing import Protocol
 
 from muster.assembly.headers import Registration, headers_of
 from muster.assembly.identifier import Identifier
-from muster.assembly.metering import Meter, limits_of
+from muster.assembly.metering import Meter
 from muster.core import gateways, metering, southbound
 from muster.core.admission import admission_of, stands
 from muster.core.errors import (
@@ -108,7 +108,7 @@ class Gate:
         if self._sessions is not None and 0 <= most <= self._sessions(login.tenant.id):
             raise LimitReached(f"the tenant's devices may have {most} connections")
         if self._sessions is not None:
-            limits = limits_of(login.tenant)
+            limits = metering.limits_of(login.tenant)
             for kind in Kind:
                 await self._meter.take(login.tenant.id, kind, limits, _ANYTHING[kind])
                 self._meter.give_back(login.tenant.id, kind, limits, _ANYTHING[kind])
@@ -232,7 +232,7 @@ def _registration(tenant: Tenant, device: Device) -> Registration:
     of_tenant, of_device = hono(tenant.extensions), hono(device.extensions)
     defaults = {**(of_tenant.get("defaults") or {}), **(of_device.get("defaults") or {})}
     least = of_tenant.get("minimum-message-size", 0)
-    return Registration(defaults=defaults, limits=limits_of(tenant), least_size=least)
+    return Registration(defaults=defaults, limits=metering.limits_of(tenant), least_size=least)
 
 
 _CODES: dict[type[MusterError], ConnackCode] = {

@@ -119,10 +119,4 @@ class Meter:
 
 def _limits(tx: Tx, tenants: list[TenantId]) -> dict[TenantId, Mapping[str, Json]]:
     found = tx.select(Tenant, ANYWHERE, OneOf("id", tenants))
-    return {each.id: limits_of(each) for each in found}
-
-
-def limits_of(tenant: Tenant) -> Mapping[str, Json]:
-    """Give a tenant's resource limits as the Hono door keeps them."""
-    kept: Mapping[str, Json] = (tenant.extensions.get("hono") or {}).get("resource-limits") or {}
-    return kept
+    return {each.id: metering.limits_of(each) for each in found}

@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from muster.core.model import Instant, Json, TenantId
-from muster.core.ports import Before, Is, Tx
+from muster.core import access
+from muster.core.access import Caller
+from muster.core.identity import hono
+from muster.core.model import Instant, Json, Tenant, TenantId
+from muster.core.ports import ANYWHERE, Before, Is, OneOf, Tx
 
 _DAY = 86_400_000_000
 
@@ -36,6 +39,12 @@ class Allowance:
     since: Instant
     until: Instant
     most: int
+
+
+def limits_of(tenant: Tenant) -> Mapping[str, Json]:
+    """Give a tenant's resource limits as the Hono door keeps them."""
+    kept: Mapping[str, Json] = hono(tenant.extensions).get("resource-limits") or {}
+    return kept
 
 
 def allowance(kind: Kind, limits: Mapping[str, Json], now: Instant) -> Allowance | None:
@@ -88,9 +97,26 @@ def used(tx: Tx, tenant_id: TenantId, allowed: Allowance) -> int:
     return found.amount if found is not None else 0
 
 
+def usage(tx: Tx, caller: Caller, tenant_id: TenantId) -> list[tuple[Allowance, int]]:
+    """Give each limit of the tenant that counts now, and how much of it is used; whoever may read the tenant.
+
+    What the adapters took in lately they may not have written yet.
+    """
+    standing = access.enter(tx, caller, tenant_id)
+    standing.require("read")
+    limits = limits_of(standing.tenant)
+    found = [allowance(kind, limits, tx.now) for kind in Kind]
+    return [(each, used(tx, tenant_id, each)) for each in found if each is not None]
+
+
 def add(tx: Tx, more: Sequence[Usage]) -> list[Usage]:
-    """Add up what was used; give the sums. What periods before have used is forgotten."""
-    return [_add(tx, each) for each in sorted(more, key=lambda each: (each.tenant_id, each.what))]
+    """Add up what was used; give the sums. What periods before have used is forgotten.
+
+    Of a tenant that was deleted meanwhile nothing is kept: whoever has its id next begins with nothing.
+    """
+    there = {each.id for each in tx.select(Tenant, ANYWHERE, OneOf("id", [each.tenant_id for each in more]))}
+    kept = [each for each in more if each.tenant_id in there]
+    return [_add(tx, each) for each in sorted(kept, key=lambda each: (each.tenant_id, each.what))]
 
 
 def _add(tx: Tx, more: Usage) -> Usage:

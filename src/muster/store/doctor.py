@@ -100,13 +100,23 @@ _LINKS: tuple[tuple[sa.Table, tuple[str, ...], tuple[sa.Column[Any], ...]], ...]
     (t.users, ("personal_tenant",), (t.tenants.c.id,)),
 )
 """Which columns of a table name which row of another, in the same tenant; nothing is named by NULL."""
+_OF_TENANTS = (
+    t.devices,
+    t.channels,
+    t.groups,
+    t.roles,
+    t.bootstrap_configs,
+    t.provision_records,
+    proofs.denials,
+    t.usages,
+)
 _ENTITIES = {Kind.TENANT: t.tenants, Kind.GROUP: t.groups, Kind.DEVICE: t.devices, Kind.CHANNEL: t.channels}
 
 
 def _references(connection: sa.Connection) -> Iterator[Iterator[Finding]]:
     for table, columns, target in _LINKS:
         yield _link(connection, table, columns, target)
-    for table in (t.devices, t.channels, t.groups, t.roles, t.bootstrap_configs, t.provision_records):
+    for table in _OF_TENANTS:
         yield _link(connection, table, ("tenant_id",), (t.tenants.c.id,))
     for kind, target_table in _ENTITIES.items():
         named = t.roles.c.entity_kind == kind.value

@@ -153,8 +153,40 @@ async def test_connected_time_is_counted_for_tenants_that_limit_it(door: Door):
     assert [(limited, 45)] == mine
 
 
+async def test_what_a_deleted_tenant_used_is_not_counted_for_the_next_of_its_name(door_on_each: Door):
+    """Also when the adapter tells of it only after the end: no row is left behind."""
+    door = door_on_each
+    tenant, limits = TenantId(await door.tenant()), limits_at(door, 100)
+    meter = Meter(door.store, door.clock)
+    await meter.take(tenant, Kind.BYTES, limits, 60)
+    await door("DELETE", f"/v1/tenants/{tenant}")
+    await meter.write()
+    assert [] == await door.store.read(lambda tx: tx.select(Usage, tenant))
+
+
 async def test_use_never_falls_below_nothing(door: Door):
     """Whatever is given back."""
-    of = {"tenant_id": TenantId("nobody"), "what": Kind.BYTES, "since": Instant(5)}
+    of = {"tenant_id": TenantId(await door.tenant()), "what": Kind.BYTES, "since": Instant(5)}
     await door.store.run(metering.add, [Usage(**of, amount=3)])
     assert [0] == [each.amount for each in await door.store.run(metering.add, [Usage(**of, amount=-9)])]
+
+
+async def test_what_is_used_is_shown_with_its_limit_and_period(door: Door):
+    """Bytes and seconds of the period that runs; a limit that does not count now is not there."""
+    since = text_of(door.clock() - DAY)
+    days = {"effective-since": since, "period": {"mode": "days", "no-of-days": 7}}
+    limits = {"data-volume": {**days, "max-bytes": 100}, "connection-duration": {**days, "max-minutes": 2}}
+    tenant = TenantId(await door.tenant(**{"resource-limits": limits}))
+    meter = Meter(door.store, door.clock)
+    await meter.take(tenant, Kind.BYTES, limits, 40)
+    await meter.take(tenant, Kind.SECONDS, limits, 7)
+    await meter.write()
+    until = text_of(at(since) + 7 * DAY)
+    period = {"since": since, "until": until}
+    shown = await door("GET", f"/v1/tenants/{tenant}/usage")
+    assert {
+        "data-volume": {"used-bytes": 40, "max-bytes": 100, **period},
+        "connection-duration": {"used-seconds": 7, "max-seconds": 120, **period},
+    } == shown.json()
+    assert {} == (await door("GET", f"/v1/tenants/{await door.tenant()}/usage")).json()
+    assert 404 == (await door("GET", "/v1/tenants/nobody/usage")).status_code

@@ -4,9 +4,10 @@ from typing import Any
 
 from litestar import delete, get, post, put
 
-from muster.core import tenants, versions
+from muster.core import metering, tenants, versions
 from muster.core.access import Caller
 from muster.core.errors import NotFound
+from muster.core.metering import Allowance, Kind
 from muster.core.model import Tenant, TenantId
 from muster.core.ports import Page, Tx
 from muster.core.tenants import Whole
@@ -15,6 +16,7 @@ from muster.dialects.hono.headers import changed, checked, created, expected, fo
 from muster.dialects.hono.options import Options
 from muster.dialects.hono.problems import MEDIA_TYPE
 from muster.dialects.hono.tenant_wire import TenantBody, cas, change, new_tenant, shown
+from muster.dialects.hono.times import write_time
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 
 EMPTY = TenantBody()
@@ -98,6 +100,35 @@ async def delete_tenant(request: AnyRequest, tenant: str, desk: Desk, options: O
     return await desk.run(request, tenants.delete, known, expected(request), reply=gone)
 
 
+_LIMITS = {Kind.BYTES: "data-volume", Kind.SECONDS: "connection-duration"}
+
+
+def _used(allowed: Allowance, amount: int) -> dict[str, Any]:
+    return {
+        f"used-{allowed.kind}": amount,
+        f"max-{allowed.kind}": allowed.most,
+        "since": write_time(allowed.since),
+        "until": write_time(allowed.until),
+    }
+
+
+@get("/v1/tenants/{tenant:str}/usage", operation_id="getUsage")
+async def get_usage(
+    request: AnyRequest, tenant: str, desk: Desk, options: Options
+) -> Rendered[dict[str, Any]]:
+    """Show what of a tenant's limits is used in the period that runs now (an addition of Muster's).
+
+    Limits that do not count now are left out; adapters tell what they took in every two seconds.
+    """
+    known = TenantId(checked(tenant, options.tenant_id, "tenant id"))
+
+    def answer(held: list[tuple[Allowance, int]]) -> Reply:
+        body = {_LIMITS[allowed.kind]: _used(allowed, amount) for allowed, amount in held}
+        return Reply(body=body, media_type=MEDIA_TYPE)
+
+    return await desk.read(request, metering.usage, known, reply=answer)
+
+
 HANDLERS = [
     create_tenant,
     create_tenant_with_id,
@@ -105,4 +136,5 @@ HANDLERS = [
     get_tenant,
     update_tenant,
     delete_tenant,
+    get_usage,
 ]
