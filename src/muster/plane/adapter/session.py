@@ -23,9 +23,9 @@ from muster.plane.adapter.actions import (
     Unregister,
 )
 from muster.plane.adapter.decoder import Decoder
+from muster.plane.adapter.flights import Flight, Flights
 from muster.plane.adapter.mailbox import Listening, Mailbox, wanted_by
 from muster.plane.adapter.messages import (
-    Origin,
     Rejected,
     named_by,
     notification,
@@ -77,15 +77,6 @@ class _State(Enum):
 
 
 @dataclass(slots=True)
-class _Flight:
-    """A published message on its way; acknowledged in the order of arrival [MQTT-4.6.0-2]."""
-
-    origin: Origin
-    is_settled: bool = False
-    is_acked: bool = False
-
-
-@dataclass(slots=True)
 class _Subscribing:
     """A SUBSCRIBE whose command filters are registered one after the other."""
 
@@ -125,9 +116,7 @@ class Session:
         self._connect_before = now + rules.connect_timeout
         self._patience: float | None = None
         self._actions: list[Action] = []
-        self._tickets = 0
-        self._flights: deque[_Flight] = deque()
-        self._by_ticket: dict[int, _Flight] = {}
+        self._flights = Flights()
         self._subscribing: _Subscribing | None = None
         self._reports = Reports()
         self._mailbox = Mailbox(rules)
@@ -183,7 +172,7 @@ class Session:
 
     def forwarded(self, ticket: int, failure: Failure | None, now: float) -> list[Action]:
         """Take the answer to Forward."""
-        flight = self._by_ticket.pop(ticket, None)
+        flight = self._flights.landed(ticket)
         if flight is None or self._state is not _State.OPEN:
             return []
         if failure is None:
@@ -235,7 +224,6 @@ class Session:
     def closed(self) -> list[Action]:
         """The connection is gone, whoever ended it: release commands, tell the applications."""
         self._state = _State.CLOSED
-        self._by_ticket.clear()
         self._flights.clear()
         return self._mailbox.close()
 
@@ -334,8 +322,7 @@ class Session:
 
     def _publish(self, packet: Publish, now: float) -> None:
         origin, rejected = read_origin(packet)
-        flight = _Flight(origin)
-        self._flights.append(flight)
+        flight = self._flights.begin(origin)
         try:
             if rejected is not None:
                 raise rejected
@@ -344,17 +331,14 @@ class Session:
             self._fail(flight, error.failure, now)
             self._acknowledge()
             return
-        self._tickets += 1
-        self._by_ticket[self._tickets] = flight
-        self._actions.append(Forward(message, self._tickets))
+        self._actions.append(Forward(message, self._flights.ticket(flight)))
 
     def _acknowledge(self) -> None:
-        while self._flights and self._flights[0].is_settled:
-            flight = self._flights.popleft()
-            if flight.is_acked and flight.origin.packet_id and self._state is _State.OPEN:
-                self._send(Puback(packet_id=flight.origin.packet_id))
+        for packet_id in self._flights.acknowledge():
+            if self._state is _State.OPEN:
+                self._send(Puback(packet_id=packet_id))
 
-    def _fail(self, flight: _Flight, failure: Failure, now: float) -> None:
+    def _fail(self, flight: Flight, failure: Failure, now: float) -> None:
         """Hono's table of error handling: on-error times error subscription; terminal errors always close."""
         report = self._reports.spell(flight.origin, failure, self._epoch + timedelta(seconds=now))
         if report is not None:
