@@ -161,7 +161,7 @@ async def site(
     finally:
         here.abort()
         await asyncio.wait_for(adapter.stop(), PATIENCE)
-    assert adapter.sessions == 0
+    assert adapter.roll.count == 0
     assert world.delivers == {}
 
 

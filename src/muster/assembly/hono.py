@@ -90,7 +90,7 @@ class HonoAdapter:
             rules=Rules(payload_size=settings.max_message_bytes),
             limits=AdapterLimits(sessions=settings.mqtt_max_connections),
         )
-        self.gate.count_by(self.adapter.sessions_of)
+        self.gate.count_by(self.adapter.roll.count_of)
         self._downstream.route_by(self.gate.gateways_of)
 
     async def start(self, tls: ServerTls | None = None) -> None:
@@ -121,7 +121,7 @@ class HonoAdapter:
             await asyncio.sleep(METER_SECONDS)
             now = time.monotonic()
             with contextlib.suppress(MusterError):
-                await self._meter.connected(self.adapter.sessions_by_tenant(), now - before)
+                await self._meter.connected(self.adapter.roll.count_by_tenant(), now - before)
             before = now
 
     async def deliver(self, event: Event) -> None:

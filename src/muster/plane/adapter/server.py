@@ -36,6 +36,7 @@ from muster.plane.adapter.ports import (
     Evidence,
     Failure,
 )
+from muster.plane.adapter.roll import Roll
 from muster.plane.adapter.session import Peer, Session
 from muster.plane.listener import Line, Listener, Seat, SocketLimits
 from muster.web.tls import ServerTls, client_tls
@@ -73,16 +74,10 @@ class Adapter:
         self.limits = limits
         self.closes: Counter[CloseReason] = Counter()
         self._listeners: list[Listener] = []
+        self.roll: Roll[_Connection] = Roll()
         self._connections: set[_Connection] = set()
-        self._devices: dict[AdapterDevice, set[_Connection]] = {}
-        self._sessions = 0
         self._work: set[asyncio.Task[None]] = set()
         self._cuts = Cuts()
-
-    @property
-    def sessions(self) -> int:
-        """Devices that are let in now."""
-        return self._sessions
 
     @property
     def sockets(self) -> int:
@@ -92,7 +87,7 @@ class Adapter:
     @property
     def is_full(self) -> bool:
         """Whether the next device must wait."""
-        return self._sessions >= self.limits.sessions
+        return self.roll.count >= self.limits.sessions
 
     async def listen(self, host: str, port: int, tls: ServerTls | None = None) -> int:
         """Listen, with TLS if *tls* is given; the port in use. Raises OSError as bind does."""
@@ -107,7 +102,7 @@ class Adapter:
         A device whose authentication is under way is refused as well: it may have been judged by old rights.
         """
         self._cuts.strike(tenant_id, device_id)
-        struck = [c for device in self._named(tenant_id, device_id) for c in self._devices.get(device, ())]
+        struck = self.roll.of(tenant_id, device_id)
         for connection in struck:
             connection.cut()
         return len(struck)
@@ -118,8 +113,7 @@ class Adapter:
         Who came right behind the change is not sent away for it, however late the word of it comes.
         """
         self._cuts.strike(tenant_id, device_id)
-        device = AdapterDevice(tenant_id=tenant_id, device_id=device_id)
-        struck = [c for c in tuple(self._devices.get(device, ())) if not await self._stands(c.device)]
+        struck = [c for c in self.roll.of(tenant_id, device_id) if not await self._stands(c.device)]
         for connection in struck:
             connection.cut()
         return len(struck)
@@ -128,22 +122,6 @@ class Adapter:
         if device is None or device.admission is None:
             return False
         return await self.ask(self.ports.stands(device), False)
-
-    def sessions_of(self, tenant_id: TenantId) -> int:
-        """Say how many connections a tenant's devices have; costs as much as there are devices."""
-        return sum(len(self._devices[device]) for device in self._named(tenant_id, None))
-
-    def sessions_by_tenant(self) -> Counter[TenantId]:
-        """Say how many connections the devices of each tenant have."""
-        found: Counter[TenantId] = Counter()
-        for device, connections in self._devices.items():
-            found[device.tenant_id] += len(connections)
-        return found
-
-    def _named(self, tenant_id: TenantId, device_id: DeviceId | None) -> list[AdapterDevice]:
-        if device_id is not None:
-            return [AdapterDevice(tenant_id=tenant_id, device_id=device_id)]
-        return [device for device in self._devices if device.tenant_id == tenant_id]
 
     async def stop(self, grace: float = 5.0) -> None:
         """Accept nobody more, end every connection, give messages under way *grace* seconds to arrive."""
@@ -166,18 +144,6 @@ class Adapter:
     def came(self, connection: "_Connection") -> None:
         # Not before the TLS handshake is done: a connection that never gets that far is the listener's.
         self._connections.add(connection)
-
-    def let_in(self, connection: "_Connection", device: AdapterDevice | None) -> None:
-        self._sessions += 1
-        if device is not None:
-            self._devices.setdefault(device, set()).add(connection)
-
-    def let_out(self, connection: "_Connection", device: AdapterDevice | None) -> None:
-        self._sessions -= 1
-        if device is not None:
-            self._devices[device].discard(connection)
-            if not self._devices[device]:
-                del self._devices[device]
 
     def gone(self, connection: "_Connection", reason: CloseReason) -> None:
         self.closes[reason] += 1
@@ -328,9 +294,9 @@ class _Connection(Line):
         self._is_in = not self._is_in
         if self._is_in:
             self._seat.known()
-            self._adapter.let_in(self, self._session.device)
+            self._adapter.roll.enter(self, self._session.device)
         else:
-            self._adapter.let_out(self, self._session.device)
+            self._adapter.roll.leave(self, self._session.device)
 
     def _settle(self, action: Delivered) -> None:
         outcome = self._outcomes.pop(action.ticket, None)
