@@ -164,7 +164,7 @@ def test_whatever_is_skipped_says_why():
 
 
 def test_files_stay_readable():
-    """A file of the product has 400 lines at most, a test 600: split it by noun. Migrations stay as they are."""
+    """A file of the product has 400 lines at most, a test 600: split by noun. Migrations stay as they are."""
     most = {path: 400 if SOURCE in path.parents else 600 for path in PYTHON if "versions" not in path.parts}
     sizes = {path: path.read_text().count("\n") for path in most}
     assert {named(path): lines for path, lines in sizes.items() if lines > most[path]} == {}
