@@ -23,6 +23,11 @@ KEY = make_key()
 _serials = count(1000)
 
 
+def crl_pem(der: bytes) -> str:
+    """Write a revocation list as openssl reads it."""
+    return x509.load_der_x509_crl(der).public_bytes(Encoding.PEM).decode()
+
+
 def days(number):
     return Instant(NOW + number * 86_400_000_000)
 

@@ -16,10 +16,10 @@ from muster.ca.authority import make_issuing, make_root, new_serial, serial_text
 from muster.ca.keys import KeyKind
 from muster.ca.leaf import Urls
 from muster.ca.ocsp import MAX_REQUEST, answer, read_question, refuse
-from muster.ca.revocation import RevocationReason, Revoked, build_crl, crl_entry, crl_pem
+from muster.ca.revocation import RevocationReason, Revoked, build_crl, crl_entry
 from muster.core.errors import Malformed, NotFound
 from muster.core.model import Instant
-from tests.ca.pki import NOW, TODAY, YEAR, Foreign, days, issuing, leaf, openssl, parsed, root
+from tests.ca.pki import NOW, TODAY, YEAR, Foreign, crl_pem, days, issuing, leaf, openssl, parsed, root
 
 REASONS = list(RevocationReason)
 PRESENT = Instant(int(time.time()) * 1_000_000)

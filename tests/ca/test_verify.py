@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.ca.authority import bundle, make_issuing, make_root, serial_text
+from muster.ca.dn import dn_der, dn_key
 from muster.ca.keys import KeyKind, key_pem, make_key, spki_der, spki_sha256
-from muster.ca.verify import Anchor, ChainRefused, Reason, anchor, issuer_dns, own_anchor, verify_chain
+from muster.ca.verify import Anchor, ChainRefused, Reason, anchor, issuer_keys, own_anchor, verify_chain
 from muster.core.errors import Malformed
 from tests.ca.pki import (
     CLIENT,
@@ -183,8 +184,8 @@ def test_rollover_refuses_nobody():
 
 def test_the_issuers_of_an_unverified_chain_are_named():
     """To look up which tenants may be meant."""
-    found = issuer_dns(der(MIDDLE.sign()), [MIDDLE.der])
-    assert found == ("CN=Tenant Plant 7", "CN=Tenant CA")
+    found = issuer_keys(der(MIDDLE.sign()), [MIDDLE.der])
+    assert found == tuple(dn_key(dn_der(name)) for name in ("CN=Tenant Plant 7", "CN=Tenant CA"))
 
 
 # --- refused ---------------------------------------------------------------------------------------

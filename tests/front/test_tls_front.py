@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from muster.plane.adapter.packets import (
     Will,
     encode,
 )
-from muster.plane.arrivals import Arrival, Identity, Login, OneTimeLogins, Refusal
+from muster.plane.arrivals import Arrival, Identity, Login, Refusal
 from muster.plane.doors import Doors
 from muster.plane.front import Front, FrontLimits
 from muster.plane.listener import SocketLimits
@@ -42,11 +43,11 @@ NO_IDENTITY = Refusal(code=ConnackCode.NOT_AUTHORIZED, reason="unknown certifica
 
 
 class Keeper:
-    """A doorkeeper who knows leaves by their bytes, and gives one-time logins."""
+    """A doorkeeper who knows leaves by their bytes, and keeps whom a login was given to."""
 
     def __init__(self, known: dict[bytes, Identity]):
         self.known = known
-        self.logins = OneTimeLogins(clock=asyncio.get_running_loop().time)
+        self.logins: dict[tuple[str, bytes], Arrival] = {}
         self.arrivals: list[Arrival] = []
 
     async def verify(self, chain_der, _sni):
@@ -57,7 +58,9 @@ class Keeper:
         device = arrival.identity.device_id if arrival.identity else arrival.connect.username
         if device is None:
             return Refusal(code=ConnackCode.BAD_CREDENTIALS, reason="no login")
-        return self.logins.issue(arrival, username=device)
+        login = Login(username=device, password=secrets.token_hex().encode())
+        self.logins[login.username, login.password] = arrival
+        return login
 
 
 class Broker:
@@ -178,8 +181,7 @@ def test_a_certificate_device_logs_in_with_a_one_time_login(run: Run, street) ->
             assert seen.username == "ec-intermediate"
             identity = device_of("ec-intermediate")
             arrival = Arrival(source="127.0.0.1", sni="localhost", connect=connect, identity=identity)
-            assert here.keeper.logins.redeem("ec-intermediate", seen.password) == arrival
-            assert here.keeper.logins.redeem("ec-intermediate", seen.password) is None
+            assert here.keeper.logins["ec-intermediate", seen.password] == arrival
 
     run(story())
 
@@ -193,7 +195,7 @@ def test_a_password_device_keeps_its_own_login_behind_the_one_time_one(run: Run,
             device.send(CONNECT)
             assert await device.next() == Connack()
             seen = await here.broker.next()
-            arrival = here.keeper.logins.redeem("someone", seen.password)
+            arrival = here.keeper.logins["someone", seen.password]
             assert arrival == Arrival(source="127.0.0.1", sni="localhost", connect=CONNECT, identity=None)
 
     run(story())
@@ -453,24 +455,6 @@ def test_stopping_says_goodbye_to_everyone(run: Run, street) -> None:
             assert await here.broker.next() is None
 
     run(story())
-
-
-def test_one_time_logins_expire_and_are_bounded() -> None:
-    """A login dies with its lifetime, belongs to its user name, and only so many are open."""
-    now = [0.0]
-    logins = OneTimeLogins(clock=lambda: now[0], capacity=2, lifetime=10)
-    arrival = Arrival(source="192.0.2.1", sni=None, connect=CONNECT, identity=None)
-    first, second = (logins.issue(arrival, username="u") for _ in range(2))
-    assert isinstance(logins.issue(arrival, username="u"), Refusal)
-    assert isinstance(first, Login)
-    assert isinstance(second, Login)
-    assert logins.redeem("other", first.password) is None
-    assert logins.redeem("u", first.password) is None
-    now[0] = 10.0
-    assert logins.redeem("u", second.password) is None
-    fresh = logins.issue(arrival, username="u")
-    assert isinstance(fresh, Login)
-    assert logins.redeem("u", fresh.password) is arrival
 
 
 @pytest.mark.parametrize("name", ["ec", "ec-intermediate", "rsa", "rsa-intermediate"])

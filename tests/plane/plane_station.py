@@ -1,6 +1,7 @@
 """Broker and plane on a loop of their own, so that tests speak to them from outside as devices do."""
 
 import asyncio
+import secrets
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ from muster.core import events
 from muster.core.model import Event, Instant, TenantId
 from muster.plane.broker import Broker, find_binary
 from muster.plane.config import Limits, Node
-from muster.plane.keys import Keys, new_keys
+from muster.plane.keys import Keys
 from muster.plane.publish import Retention
 from muster.plane.service import Plane
 
@@ -44,7 +45,7 @@ class Station:
         limits: Limits | None = None,
     ) -> None:
         self.fleet = fleet or Fleet()
-        self.keys = keys or new_keys()
+        self.keys = keys or Keys(secrets.token_bytes(32))
         self.node = make_node(data, limits=limits or Limits())
         self.registry = CollectorRegistry()
         self._retention = retention

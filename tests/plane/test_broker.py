@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from muster.core import events
 from muster.core.errors import Unavailable
 from muster.plane.broker import find_binary
 from muster.plane.config import Limits, Node, nats_config, server_config
-from muster.plane.keys import Keys, new_keys
+from muster.plane.keys import Keys
 
 WhenDone = Callable[[Callable[[], None]], None]
 
@@ -32,7 +33,7 @@ def test_the_broker_accepts_the_configuration_we_write(tmp_path: Path, cluster: 
     routes = ("127.0.0.1", 6222) if cluster else None
     node = make_node(data, cluster=cluster, routes=routes, peers=("127.0.0.1:6222", "10.0.0.2:6222"))
     path = tmp_path / "broker.json"
-    path.write_text(server_config(node, new_keys()))
+    path.write_text(server_config(node, Keys(secrets.token_bytes(32))))
     check = subprocess.run([find_binary(None), "-t", "-c", path], capture_output=True, text=True, check=False)
     assert (check.returncode, "is valid" in check.stderr) == (0, True), check.stderr
 
@@ -143,9 +144,9 @@ def test_the_broker_ends_with_muster_even_if_muster_is_killed(tmp_path: Path):
         "from pathlib import Path\n"
         "from plane_station import make_node\n"
         "from muster.plane.broker import Broker, find_binary\n"
-        "from muster.plane.keys import new_keys\n"
+        "from muster.plane.keys import Keys\n"
         "async def main():\n"
-        f"    broker = Broker(find_binary(None), make_node(Path({str(tmp_path / 'data')!r})), new_keys())\n"
+        f"    broker = Broker(find_binary(None), make_node(Path({str(tmp_path / 'data')!r})), Keys(bytes(32)))\n"
         "    await broker.start()\n"
         "    print(broker.pid, flush=True)\n"
         "    await asyncio.Event().wait()\n"

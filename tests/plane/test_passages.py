@@ -1,6 +1,7 @@
 """What is remembered of who may publish ends when it stops being true."""
 
 import os
+import secrets
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from muster.core import events
 from muster.core.messaging import Passage, Whereabouts
 from muster.core.model import ChannelId, Event, Instant, TenantId
 from muster.plane.config import CALLOUT
-from muster.plane.keys import new_keys
+from muster.plane.keys import Keys
 from muster.plane.link import Link
 from muster.plane.passages import Passages
 from muster.plane.subjects import Address
@@ -35,7 +36,7 @@ def clock() -> Clock:
 @pytest.fixture
 def make(clock: Clock) -> Callable[..., Passages]:
     def make(**options: Any) -> Passages:
-        link = Link(["nats://127.0.0.1:1"], new_keys(), CALLOUT)
+        link = Link(["nats://127.0.0.1:1"], Keys(secrets.token_bytes(32)), CALLOUT)
         return Passages(link, **{"seconds": 1, "clock": clock, **options})
 
     return make

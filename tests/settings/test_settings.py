@@ -315,7 +315,6 @@ def test_links_lead_to_where_the_api_is(environ, expected):
 def test_the_database_is_a_file_unless_it_is_named():
     """SQLite in the data folder."""
     assert accepted({"MUSTER_DATA_DIR": "/srv/m"}).settings.sqlite_file == Path("/srv/m/muster.db")
-    assert accepted({"MUSTER_DATABASE_URL": "postgresql://db/m"}).settings.sqlite_file is None
 
 
 def places(environ, **others) -> list[str]:

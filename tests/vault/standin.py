@@ -20,8 +20,9 @@ from muster.ca.authority import bundle, make_issuing, make_root
 from muster.ca.csr import read_csr
 from muster.ca.leaf import issue_leaf
 from muster.ca.names import read_device_uri
-from muster.ca.revocation import Revoked, build_crl, crl_entry, crl_pem
+from muster.ca.revocation import Revoked, build_crl, crl_entry
 from muster.core.model import Instant
+from tests.ca.pki import crl_pem
 
 TOKEN, MOUNT, ROLE = "root", "pki", "devices"
 

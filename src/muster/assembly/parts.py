@@ -81,7 +81,7 @@ def database_url(settings: Settings) -> str:
     """Give the URL of the database."""
     if settings.database_url is not None:
         return settings.database_url.reveal()
-    return f"sqlite:///{(settings.data_dir / 'muster.db').absolute()}"
+    return f"sqlite:///{settings.sqlite_file.absolute()}"
 
 
 def prepare(configuration: Configuration) -> Parts:

@@ -65,17 +65,11 @@ def dn_text(der: bytes) -> str:
         return _write(_read_der(der))
 
 
-def normal_dn(text: str) -> str:
-    """Write a name typed as text (RFC 4514, RFC 2253, blanks around separators) in the one spelling.
-
-    Malformed if it is no name or longer than 2048 characters.
-    """
-    with _malformed():
-        return _write(_read_text(text))
-
-
 def dn_der(text: str) -> bytes:
-    """Encode a name typed as text: for a CA that is known by name and key only. Malformed as in normal_dn."""
+    """Encode a name typed as text (RFC 4514, RFC 2253, blanks around separators), as dn_text writes it.
+
+    For a CA that is known by name and key only. Malformed if it is no name or longer than 2048 characters.
+    """
     with _malformed():
         return tlv(SEQUENCE, *(tlv(SET, *sorted(map(_encode, part))) for part in _read_text(text)))
 

@@ -1,6 +1,5 @@
 """Certificate revocation lists (RFC 5280, 5), written so that half a million entries take seconds."""
 
-from base64 import encodebytes
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -150,9 +149,3 @@ def _sign(key: PrivateKey, data: bytes) -> bytes:
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(data, ec.ECDSA(function))
     return key.sign(data, padding.PKCS1v15(), function)
-
-
-def crl_pem(der: bytes) -> str:
-    """Give the list as PEM."""
-    lines = encodebytes(der).decode()
-    return f"-----BEGIN X509 CRL-----\n{lines}-----END X509 CRL-----\n"

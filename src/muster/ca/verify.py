@@ -171,15 +171,9 @@ def _malformed() -> Iterator[None]:
 
 
 def issuer_keys(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
-    """Do as issuer_dns, in the form in which names are compared."""
+    """Give the issuers of a chain that is not verified yet, as names are compared: which anchors may fit."""
     with _malformed():
         return tuple(_comparable(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
-
-
-def issuer_dns(leaf: bytes, intermediates: Sequence[bytes]) -> tuple[str, ...]:
-    """Give the issuers' names in a chain that is not verified yet: to look up which anchors may fit."""
-    with _malformed():
-        return tuple(dn_text(each.issuer.public_bytes()) for each in _parse_all(leaf, intermediates))
 
 
 # --- the certificates one by one -------------------------------------------------------------------

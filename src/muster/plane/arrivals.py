@@ -1,19 +1,16 @@
-"""Who arrives through the TLS front, and the one-time login that carries it to the broker's plain port.
+"""Who arrives through the TLS front, and the login that carries it to the broker's plain port.
 
 The broker sees every spliced connection come from loopback with the user name and password of its CONNECT,
-and nothing else. So what only the front knows (certificate, source address, SNI) travels behind a password
-that is good once: the auth callout redeems it and gets the Arrival back.
+and nothing else. So what only the front knows (certificate, source address) travels in the password: a ticket
+that the auth callout reads.
 """
 
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from muster.core.model import DeviceId, TenantId
 from muster.plane.adapter.packets import ConnackCode, Connect
-
-_TOKEN_BYTES: Final = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,39 +61,4 @@ class Doorkeeper(Protocol):
         """Judge a presented chain, leaf first: signatures, validity, usage, revocation, device."""
 
     async def login_for(self, arrival: Arrival) -> Login | Refusal:
-        """Give the login for the broker; OneTimeLogins.issue makes one."""
-
-
-class OneTimeLogins:
-    """The logins given out and not yet redeemed, in memory: at most *capacity*, each for *lifetime* seconds.
-
-    Front and auth callout share this object, so both run in one process.
-    """
-
-    def __init__(self, *, clock: Callable[[], float], capacity: int = 20_000, lifetime: float = 30.0) -> None:
-        self._clock = clock
-        self._capacity = capacity
-        self._lifetime = lifetime
-        self._open: dict[bytes, tuple[float, str, Arrival]] = {}
-
-    def issue(self, arrival: Arrival, *, username: str) -> Login | Refusal:
-        """Give a login that redeem() turns back into *arrival* once; Refusal when too many are open."""
-        self._forget_expired()
-        if len(self._open) >= self._capacity:
-            return Refusal(code=ConnackCode.SERVER_UNAVAILABLE, reason="too many logins at once")
-        password = secrets.token_urlsafe(_TOKEN_BYTES).encode()
-        self._open[password] = (self._clock() + self._lifetime, username, arrival)
-        return Login(username=username, password=password)
-
-    def redeem(self, username: str, password: bytes) -> Arrival | None:
-        """Give back who came with this login, the first time only; None when it is no login of ours."""
-        deadline, issued_to, arrival = self._open.pop(password, (0.0, "", None))
-        return arrival if issued_to == username and self._clock() < deadline else None
-
-    def _forget_expired(self) -> None:
-        now = self._clock()
-        while self._open:
-            oldest = next(iter(self._open))  # all live equally long, so the oldest expires first
-            if self._open[oldest][0] > now:
-                return
-            del self._open[oldest]
+        """Give the login for the broker."""

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +44,6 @@ class Keys:
 
     def _derive(self, purpose: str) -> bytes:
         return hmac.digest(self.seed, b"muster broker " + purpose.encode(), hashlib.sha256)
-
-
-def new_keys() -> Keys:
-    """Make keys for a new installation."""
-    return Keys(secrets.token_bytes(32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return re.compile(rf"(?=[!-~]{{1,256}}\Z)(?![^/+#*>]*[/+#*>])(?:{getattr(self, name)})")
 
     @property
-    def sqlite_file(self) -> Path | None:
-        """The database file; None when the database is PostgreSQL."""
-        return None if self.database_url else self.data_dir / "muster.db"
+    def sqlite_file(self) -> Path:
+        """The database file, where no database_url is set."""
+        return self.data_dir / "muster.db"
