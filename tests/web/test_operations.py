@@ -1,6 +1,9 @@
 """Health and documents answer by themselves; the documents say what the door does."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -64,6 +67,31 @@ async def test_a_document_of_no_dialect_is_not_found(door: Door):
 
 
 # --- documents -----------------------------------------------------------------------------------------
+
+WRITTEN = """
+import msgspec
+from muster.web import app, openapi
+from muster.web.endpoints import endpoints
+from tests.web.toys import dialects
+for dialect in dialects():
+    given = {"desk": None, **dialect.given}
+    written = openapi.document(dialect, endpoints(app._litestar(dialect, given), dialect.name, given), "1")
+    print(msgspec.json.encode(written).decode())
+"""
+
+
+def test_the_documents_are_the_same_after_each_start():
+    """To the byte, whatever order sets have in a process: what is generated from them does not change."""
+
+    def start(seed: str) -> bytes:
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(
+            [sys.executable, "-c", WRITTEN], env=env, capture_output=True, check=True
+        ).stdout
+
+    first = start("1")
+    assert first.count(b'"openapi":') == 2
+    assert [first, first] == [start("2"), start("3")]
 
 
 async def document(door: Door, path: str = "/openapi.json"):

@@ -8,6 +8,7 @@ dependencies that take the same; anything else is refused at the start.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
+from operator import itemgetter
 from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
@@ -58,7 +59,8 @@ def endpoints(app: Litestar, dialect: str, given: Mapping[str, Any]) -> list[End
         _endpoint(handler, method, route, dialect, given)
         for route in app.routes
         if isinstance(route, HTTPRoute)
-        for method, (handler, _) in route.route_handler_map.items()
+        # Litestar keeps them in a set; in the documents they stand the same way after each start.
+        for method, (handler, _) in sorted(route.route_handler_map.items(), key=itemgetter(0))
         if method != "OPTIONS"
     ]
 
