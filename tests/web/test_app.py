@@ -110,6 +110,13 @@ async def test_a_path_that_is_no_text_is_refused(door: Door, sent: str):
     assert answer[0]["status"] == 400
 
 
+async def test_a_path_that_is_no_text_is_refused_by_the_dialect_that_knows_it(door: Door):
+    """With words, in its own shape: all of the path but that one segment tells who was meant."""
+    south, north = await door("GET", "/things/%00"), await door("GET", "/nowhere/%ff")
+    assert (south.status_code, south.json()) == (400, {"error": "BadPath"})
+    assert (north.status_code, north.json()) == (400, {"error": "invalid path", "message": "BadPath"})
+
+
 async def test_variables_have_their_types(door: Door):
     """What does not fit its type is refused."""
     assert (await door("GET", "/odd/7?greeting=hi")).json() == [7, "hi", None, False]

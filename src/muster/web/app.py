@@ -30,12 +30,12 @@ from muster.web.body import Limits
 from muster.web.choose import Dialect, choose
 from muster.web.desk import Desk
 from muster.web.endpoints import Endpoint, endpoints
-from muster.web.errors import Broken, NoRoute, WrongMethod
+from muster.web.errors import BadPath, Broken, NoRoute, WrongMethod
 from muster.web.observe import Observer
 from muster.web.operations import About, Operations
 from muster.web.reply import Rendered, render
 from muster.web.request import Request
-from muster.web.routes import Routes, split
+from muster.web.routes import Routes, guess, split
 
 __all__ = ["About", "App", "Dialect", "Limits", "build"]
 
@@ -144,8 +144,8 @@ class App:
 
     async def _answer(self, request: Request) -> Rendered[Any]:
         scope = request.scope
-        segments = split(scope.get("raw_path") or scope["path"].encode())
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        segments = self._segments(request, method)
         found = self._routes.one(method, segments)
         if found is None:
             own = await self._operations.answer(request, segments)
@@ -163,6 +163,15 @@ class App:
         if not isinstance(answer, Rendered):
             raise TypeError(f"{endpoint.handler} must answer through its desk")
         return answer
+
+    def _segments(self, request: Request, method: str) -> list[str]:
+        path = request.scope.get("raw_path") or request.scope["path"].encode()
+        try:
+            return split(path)
+        except BadPath:
+            meant = guess(path)
+            request.dialect = self._meant(request, meant, self._routes.find(method, meant).dialects)
+            raise
 
     async def _evidence(self, request: Request, kinds: frozenset[int]) -> Evidence:
         login = self._dialects[request.dialect].login
@@ -193,11 +202,14 @@ class App:
     def _nowhere(
         self, request: Request, segments: list[str], dialects: frozenset[str], allow: tuple[str, ...]
     ) -> MusterError:
-        head = self._routes.head(segments)
-        names = dialects or ({head} if head else self._dialects.keys())
-        candidates = [dialect for name, dialect in self._dialects.items() if name in names]
-        request.dialect = choose(request, candidates, {}).name
+        request.dialect = self._meant(request, segments, dialects)
         return WrongMethod(allow) if allow else NoRoute()
+
+    def _meant(self, request: Request, segments: list[str], known: frozenset[str]) -> str:
+        """Name the dialect that says there is nothing here: one of those that know the path, if any does."""
+        head = self._routes.head(segments)
+        names = known or ({head} if head else self._dialects.keys())
+        return choose(request, [d for name, d in self._dialects.items() if name in names], {}).name
 
     def _spoken(self, request: Request) -> Dialect:
         dialect = self._dialects.get(request.dialect, self._default)

@@ -34,9 +34,15 @@ class BadOffset(BadQuery):
 class BadPath(Malformed):
     """The path holds a value that cannot be understood."""
 
+    def __init__(self, message: str = "invalid path") -> None:
+        super().__init__(message)
+
 
 class BadHeader(Malformed):
     """A header holds a value that cannot be understood."""
+
+    def __init__(self, message: str = "invalid header") -> None:
+        super().__init__(message)
 
 
 class NoRoute(NotFound):

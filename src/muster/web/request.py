@@ -138,6 +138,11 @@ def path_text(segment: bytes) -> str:
     return _text(segment, BadPath)
 
 
+def path_guess(segment: bytes) -> str:
+    """Decode a segment of a path that path_text refuses, for looking up whom it was meant for."""
+    return unquote_to_bytes(segment).decode(errors="replace").replace("\0", "\ufffd")
+
+
 def _text(value: bytes, error: type[BadQuery | BadPath]) -> str:
     if b"%" in value:
         value = unquote_to_bytes(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Generic, Protocol, TypeVar
 
-from muster.web.request import path_text
+from muster.web.request import path_guess, path_text
 
 
 class Target(Protocol):
@@ -63,9 +63,16 @@ def split(raw_path: bytes) -> list[str]:
     An encoded slash (%2F) stays inside its segment. BadPath for what is no text.
     """
     if b"%" in raw_path or not raw_path.isascii() or b"\0" in raw_path:
-        segments = [path_text(segment) for segment in raw_path.split(b"/")]
-    else:
-        segments = raw_path.decode("ascii").split("/")
+        return _trimmed([path_text(segment) for segment in raw_path.split(b"/")])
+    return _trimmed(raw_path.decode("ascii").split("/"))
+
+
+def guess(raw_path: bytes) -> list[str]:
+    """Split a path that is no text as far as it goes: enough to find the dialect that says so."""
+    return _trimmed([path_guess(segment) for segment in raw_path.split(b"/")])
+
+
+def _trimmed(segments: list[str]) -> list[str]:
     del segments[0]
     if segments and not segments[-1]:
         del segments[-1]

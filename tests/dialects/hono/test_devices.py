@@ -53,6 +53,13 @@ async def test_what_one_door_makes_the_core_shows(door: Door):
     assert (await door("GET", f"/v1/devices/{tenant}/{device}")).json()["enabled"] is False
 
 
+async def test_a_path_that_is_no_text_is_refused_with_words(door: Door):
+    """In Hono's shape, management and southbound alike."""
+    for path in ("/v1/devices/acme/%00", "/v1/credentials/acme/%ff", "/v1/southbound/tenant/%00"):
+        answer = await door("GET", path)
+        assert (400, {"error": "invalid path"}) == (answer.status_code, answer.json())
+
+
 @pytest.mark.parametrize(
     "body",
     [

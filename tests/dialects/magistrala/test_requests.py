@@ -311,6 +311,15 @@ def test_odd_segments_of_a_path_are_refused_or_not_found(
     assert ["error", "message"] == sorted(answer.json())
 
 
+@pytest.mark.parametrize("segment", ["%00", "%ff"])
+def test_a_path_that_is_no_text_is_refused_with_words(
+    muster: Muster, domain: str, owner: Person, segment: str
+):
+    """As any other value that cannot be understood."""
+    words = ("invalid path", "something went wrong with the request")
+    refused(muster, 400, *words, "GET", f"/{domain}/clients/{segment}", owner)
+
+
 # --- duplicates ----------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,14 @@ async def test_the_scheme_tells_the_dialect_of_what_no_token_tells(house: House)
         assert (token, expected) == (token, shape(await house.call("GET", "/users/profile", token)))
 
 
+@pytest.mark.parametrize("segment", ["%00", "a%00b", "%ff", "%C3%28"])
+async def test_a_path_that_is_no_text_is_refused_with_words(house: House, segment: str):
+    """In the shape of the dialect whose path it nearly is."""
+    for path, expected in {f"/things/{segment}": OURS, f"/d1/clients/{segment}": THEIRS}.items():
+        answer = await house.call("GET", path)
+        assert (400, expected, "invalid path") == (answer.status_code, shape(answer), answer.json()["error"])
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
