@@ -122,6 +122,9 @@ class Passwords(Protocol):
     async def verify(self, verifier: str | None, plain: str) -> bool:
         """Compare; without a verifier take as long and say no."""
 
+    async def renew(self, verifier: str, plain: str) -> str | None:
+        """Give a verifier of today's costs for a verified password; None where it has them, or cannot."""
+
 
 class Tokens(Protocol):
     """Signs and verifies JSON Web Tokens (RFC 7519)."""
