@@ -7,7 +7,14 @@ from time import thread_time
 import bcrypt
 import pytest
 
-from muster.ca.passwords import bcrypt_cost, hash_password, needs_rehash, verify_hono, verify_password
+from muster.ca.passwords import (
+    bcrypt_cost,
+    hash_password,
+    is_outdated,
+    needs_rehash,
+    verify_hono,
+    verify_password,
+)
 from muster.core.errors import Malformed
 
 PHRASE = "correct hörse"
@@ -46,6 +53,15 @@ def test_bcrypt_reads_72_bytes_as_upstream_does():
     """A longer password is compared by its first 72 bytes, without an error."""
     verifier = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
     assert verify_password(verifier, "x" * 100)
+
+
+def test_what_bcrypt_did_not_read_is_not_made_the_password():
+    """Of a longer password nobody knows whether the rest is right: its verifier stays."""
+    verifier = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+    assert [True, False] == [is_outdated(verifier, "x" * length) for length in (72, 73)]
+    assert [False, True] == [
+        is_outdated(each, "x" * 73) for each in (VERIFIER, VERIFIER.replace("t=2", "t=1"))
+    ]
 
 
 BROKEN = [

@@ -59,7 +59,7 @@ def test_a_shortened_value_breaks_the_seal():
 
 
 def test_keys_rotate_by_putting_a_new_one_in_front():
-    """Old values open, new values need the new key, digests stay until the old key goes."""
+    """Old values open, new values need the new key; what was hashed is found until the old key goes."""
     before, both, after = Keyring(OLD), Keyring(NEW, OLD), Keyring(NEW)
     sealed = before.seal(b"plain", b"c")
     assert both.open(sealed, b"c") == b"plain"
@@ -69,7 +69,25 @@ def test_keys_rotate_by_putting_a_new_one_in_front():
     assert after.open(again, b"c") == b"plain"
     with pytest.raises(SealBroken):
         after.open(sealed, b"c")
-    assert both.digest("p", "x") == before.digest("p", "x")
+    assert both.digest("p", "x") == after.digest("p", "x")
+    assert both.digests("p", "x") == (after.digest("p", "x"), before.digest("p", "x"))
+
+
+def test_a_hash_key_outlives_its_master_key():
+    """What was hashed and kept nowhere is found by it; the ring's own keys are none of the former."""
+    before, after = Keyring(OLD), Keyring(NEW)
+    known = after.knowing({**before.hash_keys, **after.hash_keys})
+    assert known.former_digests("p", "x") == (before.digest("p", "x"),)
+    assert after.former_digests("p", "x") == ()
+    with pytest.raises(SealBroken):
+        known.open(before.seal(b"plain", b"c"), b"c")
+
+
+def test_a_sealed_value_tells_its_key():
+    """By an id that is the same in every ring."""
+    sealed = Keyring(OLD).seal(b"plain", b"c")
+    assert RING.key_id(sealed) == Keyring(NEW, OLD).key_ids[1] == Keyring(OLD).key_ids[0]
+    assert [len(id_) for id_ in Keyring(NEW, OLD).key_ids] == [8, 8]
 
 
 def test_a_digest_is_stable_and_separate_by_purpose():

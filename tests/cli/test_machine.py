@@ -58,7 +58,9 @@ def test_a_database_is_made_checked_saved_and_put_back(machine: Shell) -> None:
     machine("db", "restore", str(copy))
     machine.try_("db", "restore", str(machine.folder / "nothing")).refused("does not exist")
     machine.try_("db", "restore", machine.file("no.db", "no database")).refused("not a database of Muster")
-    assert {"findings": []} == machine.json("doctor")
+    assert "sealed anew: 0 values" in machine("db", "rekey").err
+    told = machine.json("doctor")
+    assert ([], 1) == (told["findings"], len(told["master_keys"]))
 
 
 def test_a_copy_taken_from_a_running_server_brings_everything_back(tmp_path: Path) -> None:

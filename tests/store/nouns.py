@@ -232,5 +232,6 @@ EVERY_NOUN: tuple[Any, ...] = (
         created_at=AT,
     ),
     g.Usage(tenant_id=T1, what=g.Kind.BYTES, since=AT, amount=7),
+    m.MasterKey(id="0badcafe", hash_key=m.Secret("a2V5"), created_at=AT, retired_at=AT),
     w.Notice(tenant_id=T1, id="msg_1", topic="device.created", key="d1", data={"a": 1}, created_at=AT),
 )

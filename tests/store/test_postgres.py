@@ -37,7 +37,7 @@ def cut(url: str) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         ((count,),) = connection.execute(
             "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
-            " WHERE application_name = 'muster' AND datname = current_database()"
+            " WHERE application_name LIKE 'muster%' AND datname = current_database()"
         ).fetchall()
     return count
 

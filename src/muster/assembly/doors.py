@@ -27,6 +27,7 @@ from muster.plane import http, reader
 from muster.plane.websocket import WebSockets
 from muster.web import app as web
 from muster.web.desk import Desk
+from muster.web.passwords import renew
 
 
 class MessageProblem(msgspec.Struct, kw_only=True):
@@ -56,6 +57,7 @@ class Provisioner:
         if self._known is None or self._known[0] != user.password:
             if not await self._parts.passwords.verify(user.password, wanted.password.reveal()):
                 raise Unauthenticated("failed to create access token : wrong credentials")
+            await renew(self._parts.store, self._parts.passwords, user, wanted.password.reveal())
             self._known = (user.password, UserToken(user_id=user.id, epoch=user.epoch))
         return UserToken(user_id=user.id, epoch=user.epoch)
 

@@ -19,7 +19,7 @@ from muster.core.errors import Unavailable
 from muster.core.model import Instant, User
 from muster.core.ports import ANYWHERE, Is, Tx, Window
 from muster.settings import Configuration, Settings
-from muster.store import upkeep
+from muster.store import masterkeys, upkeep
 from muster.store.doctor import fits
 from muster.store.engine import AnyStore, open_store
 from muster.store.lookup import is_used
@@ -92,8 +92,10 @@ def prepare(configuration: Configuration) -> Parts:
     settings = configuration.settings
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     upkeep.upgrade(database_url(settings))
-    if not fits(database_url(settings), keyring_of(settings)):
+    url, keyring = database_url(settings), keyring_of(settings)
+    if not fits(url, keyring):
         raise Unavailable("the database is sealed with another master key than the one that is given")
+    masterkeys.admit(url, keyring, clock())
     return open_parts(configuration)
 
 
@@ -102,8 +104,9 @@ def open_parts(configuration: Configuration) -> Parts:
     settings = configuration.settings
     lines = Lines(sys.stdout.buffer)
     log_as_json(lines, settings.log_level.value)
-    keyring = keyring_of(settings)
-    store = open_store(database_url(settings), keyring, clock)
+    url, keyring = database_url(settings), keyring_of(settings)
+    keyring = keyring.knowing(masterkeys.former(url, keyring))
+    store = open_store(url, keyring, clock)
     registry = CollectorRegistry()
     meters.watch(store, registry)
     return Parts(

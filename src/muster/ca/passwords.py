@@ -65,6 +65,15 @@ def needs_rehash(verifier: str) -> bool:
         return True
 
 
+def is_outdated(verifier: str, plain: str) -> bool:
+    """Say whether a verifier is to be made anew from the password that was just verified with it.
+
+    Not where bcrypt saw only the beginning of the password: nobody knows whether the rest is right.
+    """
+    is_cut = bcrypt_cost(verifier) is not None and len(_encode(plain)) > _BCRYPT_BYTES
+    return needs_rehash(verifier) and not is_cut
+
+
 def bcrypt_cost(verifier: str) -> int | None:
     """Give the cost (log2 of the rounds) of a bcrypt verifier; None if it is not one."""
     match = _BCRYPT.fullmatch(verifier)
@@ -138,6 +147,10 @@ class PasswordPool:
     async def verify(self, verifier: str | None, plain: str) -> bool:
         """Do as verify_password."""
         return await self._call(verify_password, verifier, plain)
+
+    async def renew(self, verifier: str, plain: str) -> str | None:
+        """Give a verifier of today's costs for a verified password; None where it has them, or cannot."""
+        return await self._call(hash_password, plain) if is_outdated(verifier, plain) else None
 
     async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         if self._waiting >= self._most:

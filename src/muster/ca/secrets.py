@@ -5,6 +5,8 @@ import os
 import re
 import secrets
 from binascii import unhexlify
+from collections.abc import Mapping
+from copy import copy
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
@@ -31,13 +33,22 @@ class SealBroken(Unavailable):
 class Keyring:
     """Seals and digests under keys derived from master keys, newest first.
 
-    The newest master key seals and signs; every one of them opens and verifies, so keys rotate by putting a
-    new one in front. Digests keep the key of the *oldest* one, because a digest cannot be made again without
-    the plain value: drop the oldest only after the digests were made anew. Instances are safe to share
-    between threads. Under one master key at most 2**32 values may be sealed (NIST SP 800-38D, 8.3).
+    The newest master key seals, digests and signs; every one of them opens, finds and verifies, so keys
+    rotate by putting a new one in front. What is kept is then made anew under it (`muster db rekey`), before
+    an old one is dropped. A digest whose plain value is kept nowhere cannot be: its *former* hash key is kept
+    instead. Instances are safe to share between threads. Under one master key at most 2**32 values may be
+    sealed (NIST SP 800-38D, 8.3).
     """
 
-    __slots__ = ("_current", "_digest_key", "_openers", "_prefix", "_token_keys")
+    __slots__ = (
+        "_current",
+        "_digest_key",
+        "_former_keys",
+        "_hash_keys",
+        "_openers",
+        "_prefix",
+        "_token_keys",
+    )
 
     def __init__(self, *master_keys: bytes) -> None:
         """Derive the subkeys (HKDF-SHA256, RFC 5869); ValueError without a key or with one below 32 bytes."""
@@ -49,13 +60,42 @@ class Keyring:
         }
         self._current = self._openers[ids[0]]
         self._prefix = _LAYOUT + ids[0]
-        self._digest_key = _subkey(master_keys[-1], "digest", 32)
+        self._hash_keys = {
+            id_.hex(): _subkey(key, "digest", 32) for id_, key in zip(ids, master_keys, strict=True)
+        }
+        self._digest_key = self._hash_keys[ids[0].hex()]
+        self._former_keys: dict[str, bytes] = {}
         self._token_keys = tuple(_subkey(key, "token", 64) for key in master_keys)
+
+    def knowing(self, former: Mapping[str, bytes]) -> "Keyring":
+        """Give the same ring, with the hash keys of master keys that are gone, by their id."""
+        ring, gone = copy(self), {id_: key for id_, key in former.items() if id_ not in self._hash_keys}
+        ring._former_keys = gone  # noqa: SLF001 it is of this class
+        return ring
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the master keys, newest first: 8 hexadecimal digits that tell nothing of the key."""
+        return tuple(self._hash_keys)
+
+    @property
+    def hash_keys(self) -> Mapping[str, bytes]:
+        """The keys of the digests by the id of their master key, newest first; nothing opens with them."""
+        return self._hash_keys
 
     def digest(self, purpose: str, plain: str) -> bytes:
         """Give the keyed hash (HMAC-SHA256, 32 bytes) under which a secret is stored and found again."""
-        text = f"{len(purpose)}:{purpose}{plain}"
-        return hmac.digest(self._digest_key, text.encode("utf-8", "surrogatepass"), "sha256")
+        return hmac.digest(self._digest_key, _hashed(purpose, plain), "sha256")
+
+    def digests(self, purpose: str, plain: str) -> tuple[bytes, ...]:
+        """Give the keyed hash under each key of the ring, newest first: by one of them it is found."""
+        text = _hashed(purpose, plain)
+        return tuple([hmac.digest(key, text, "sha256") for key in self._hash_keys.values()])
+
+    def former_digests(self, purpose: str, plain: str) -> tuple[bytes, ...]:
+        """Give the keyed hash under each hash key whose master key is gone."""
+        text = _hashed(purpose, plain)
+        return tuple([hmac.digest(key, text, "sha256") for key in self._former_keys.values()])
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
         """Encrypt and authenticate (AES-256-GCM); 33 bytes longer than *plain*.
@@ -80,12 +120,21 @@ class Keyring:
         """Say whether the newest key sealed it; if not, open and seal it again to finish a rotation."""
         return sealed[:_HEAD] == self._prefix
 
+    @staticmethod
+    def key_id(sealed: bytes) -> str:
+        """Give the id of the master key that sealed it."""
+        return sealed[len(_LAYOUT) : _HEAD].hex()
+
     def token_keys(self, label: str, size: int) -> tuple[bytes, ...]:
         """Give the signing keys for *label*, newest first: another label, unrelated keys."""
         return tuple(_subkey(key, f"token/{label}", size) for key in self._token_keys)
 
     def __repr__(self) -> str:
         return f"Keyring({len(self._openers)} keys)"
+
+
+def _hashed(purpose: str, plain: str) -> bytes:
+    return f"{len(purpose)}:{purpose}{plain}".encode("utf-8", "surrogatepass")
 
 
 def _subkey(key: bytes, label: str, size: int) -> bytes:

@@ -99,7 +99,9 @@ def authenticate(tx: Tx, evidence: Evidence) -> Caller:
 
 
 def _by_key(tx: Tx, plain: str) -> Caller:
-    key = tx.find(ApiKey, ANYWHERE, digest=tx.digest(KEY_DIGEST, plain))
+    digests = tx.digests(KEY_DIGEST, plain)
+    found = (tx.find(ApiKey, ANYWHERE, digest=digest) for digest in digests)
+    key = next((each for each in found if each is not None), None)
     if key is None or key.revoked_at or (key.expires_at and key.expires_at <= tx.now):
         raise Unauthenticated
     user = tx.get(User, ANYWHERE, key.user_id)

@@ -18,8 +18,18 @@ from muster.core.ports import Tx
 class Sealer(Protocol):
     """Seals what must be shown again and hashes what must be found again."""
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the master keys, newest first."""
+
     def digest(self, purpose: str, plain: str) -> bytes:
         """Give a keyed hash of 32 bytes; another purpose gives another hash."""
+
+    def digests(self, purpose: str, plain: str) -> tuple[bytes, ...]:
+        """Give the keyed hash under each master key, newest first."""
+
+    def former_digests(self, purpose: str, plain: str) -> tuple[bytes, ...]:
+        """Give the keyed hash under each hash key whose master key is gone."""
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
         """Encrypt and authenticate; *context* must be given again to open."""
@@ -111,6 +121,9 @@ class Passwords(Protocol):
 
     async def verify(self, verifier: str | None, plain: str) -> bool:
         """Compare; without a verifier take as long and say no."""
+
+    async def renew(self, verifier: str, plain: str) -> str | None:
+        """Give a verifier of today's costs for a verified password; None where it has them, or cannot."""
 
 
 class Tokens(Protocol):

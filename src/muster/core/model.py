@@ -347,6 +347,19 @@ class StoredReply:
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MasterKey:
+    """A master key that sealed something here once. Its hash key stays when it goes, sealed under another."""
+
+    id: str
+    hash_key: Secret
+    """Base64; by it is found what was hashed under it and kept nowhere. It opens nothing."""
+    created_at: Instant
+    retired_at: Instant = NEVER
+    """Since then nothing is sealed with it."""
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that must leave the database after the commit, at least once, in order per *key*."""
 

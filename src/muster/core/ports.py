@@ -252,6 +252,9 @@ class Tx(Protocol):
     def digest(self, purpose: str, plain: str) -> bytes:
         """Give the keyed hash under which a secret is stored and found."""
 
+    def digests(self, purpose: str, plain: str) -> tuple[bytes, ...]:
+        """Give every keyed hash under which it may have been stored: the newest master key's first."""
+
     def add(self, *nouns: Any) -> None:
         """Insert them, in one statement a noun's kind. Conflict when a unique key is taken, none inserted."""
 

@@ -81,7 +81,7 @@ def provision(
     standing = _enter(tx, caller, tenant_id)
     names.check_key("external_id", request.external_id)
     tx.lock(lock_name(tenant_id, request.external_id))
-    asked = _request_digest(tx, layout_digest, request)
+    asked = _asked(layout_digest, request)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
     if made is not None and has_devices(tx, made):
         return _again(tx, standing, made, asked, signer)
@@ -152,7 +152,7 @@ def preview(
     standing = _enter(tx, caller, tenant_id)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
     if made is not None and has_devices(tx, made):
-        _require_same(standing, made, _request_digest(tx, layout_digest, request))
+        _require_same(tx, standing, made, _asked(layout_digest, request))
         return Plan(devices=(), channels=(), connections=(), config=None, is_whitelisted=False)
     if tx.find(BootstrapConfig, tenant_id, external_id=request.external_id) is not None:
         raise Conflict("the external id is in use already")
@@ -174,7 +174,7 @@ def _write(
     standing: access.Standing,
     planned: Plan,
     external_id: str,
-    asked: bytes,
+    asked: str,
     answer: Provisioned,
     certificates: Sequence[Certificate],
 ) -> None:
@@ -186,7 +186,7 @@ def _write(
     kept = ProvisionRecord(
         tenant_id=tenant_id,
         external_id=external_id,
-        request_digest=asked,
+        request_digest=tx.digest("mapping", asked),
         device_ids=tuple(d.id for d in planned.devices),
         channel_ids=tuple(c.id for c in planned.channels),
         answer=Secret(_dump(answer)),
@@ -205,29 +205,30 @@ def _write(
     tx.add(*made, *journal, *told)
 
 
-def _request_digest(tx: Tx, layout_digest: bytes, request: Request) -> bytes:
+def _asked(layout_digest: bytes, request: Request) -> str:
+    """Give the text in which two requests differ that must not be taken for the same."""
     parts = [request.external_key.reveal(), request.name, layout_digest.hex()]
     if request.metadata:
         parts.append(json.dumps(request.metadata, sort_keys=True))
     if request.csr:
         parts.append(request.csr)
-    return tx.digest("mapping", json.dumps(parts))
+    return json.dumps(parts)
 
 
 def _again(
-    tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: bytes, signer: Signer | None
+    tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: str, signer: Signer | None
 ) -> Provisioned:
-    _require_same(standing, made, asked)
+    _require_same(tx, standing, made, asked)
     if made.answer is not None:
         return _load(made)
     certificates = validity.newest_of(tx, made.tenant_id, made.device_ids)
     return _with_certificates(_afresh(tx, made), list(certificates.values()), signer)
 
 
-def _require_same(standing: access.Standing, made: ProvisionRecord, asked: bytes) -> None:
+def _require_same(tx: Tx, standing: access.Standing, made: ProvisionRecord, asked: str) -> None:
     if made.created_by != standing.caller.id:
         standing.require("device_read", "channel_read")
-    if made.request_digest != asked:
+    if made.request_digest not in tx.digests("mapping", asked):
         raise Conflict("the external id is in use with another key, name or layout")
 
 

@@ -170,6 +170,18 @@ def set_password(tx: Tx, caller: Caller, *, old: str, new: str) -> User:
     return changed
 
 
+def renew_verifier(tx: Tx, user_id: UserId, *, old: str, new: str) -> bool:
+    """Put another verifier of the same password in the place of *old*; no token ends.
+
+    Say whether that was done: not when the password has changed since, or the user is gone.
+    """
+    user = tx.get(User, ANYWHERE, user_id)
+    if user is None or user.password != old:
+        return False
+    tx.change(replace(user, password=new))
+    return True
+
+
 def reset_password(tx: Tx, user_id: UserId, epoch: int, *, new: str) -> User:
     """Set the password of the user a recovery token names; the token is good for one use."""
     user = access.authenticate(tx, access.UserToken(user_id=user_id, epoch=epoch)).user

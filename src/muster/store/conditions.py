@@ -77,17 +77,32 @@ def equal(shape: Shape, field: str, value: Any, seals: Seals) -> Clause:
     known = _EQUALITIES.get((shape.name, field)) or _equality(shape, field)
     if value is None:
         return known.none
+    if seals.is_changing and isinstance(value, Secret):
+        return _one_of_digests(shape, field, [value], seals)
     return Clause(known.key, (shape.value(field, value, seals),), known.build)
+
+
+def _one_of_digests(shape: Shape, field: str, values: Sequence[Secret], seals: Seals) -> Clause:
+    """The field is one of the secrets, by the hash under whichever master key."""
+    purpose = f"{shape.name}.{field}"
+    return _in(shape, field, [digest for value in values for digest in seals.digests(purpose, value)])
+
+
+def _in(shape: Shape, field: str, bound: Sequence[Any]) -> Clause:
+    column = shape.column(field)
+    return Clause(
+        ("in", field, len(bound)), tuple(bound), lambda _, bind: column.in_([bind() for _ in bound])
+    )
 
 
 def one_of(shape: Shape, field: str, values: Any, seals: Seals, flavor: Flavor) -> Clause:
     """The field equals one of the values."""
     column = shape.column(field)
+    if seals.is_changing and (secrets := [value for value in values if isinstance(value, Secret)]):
+        return _one_of_digests(shape, field, secrets, seals)
     bound = [shape.value(field, value, seals) for value in values]
     if any(isinstance(value, Secret | bytes) for value in values):
-        return Clause(
-            ("in", field, len(bound)), tuple(bound), lambda _, bind: column.in_([bind() for _ in bound])
-        )
+        return _in(shape, field, bound)
     return Clause(("one of", field), (flavor.members(bound),), lambda f, bind: f.any_of(column, bind()))
 
 

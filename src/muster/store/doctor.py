@@ -62,10 +62,7 @@ def fits(url: str, sealer: Sealer) -> bool:
 def _opens(connection: sa.Connection, shape: Shape, sealer: Sealer) -> bool | None:
     """Say whether what is sealed in the first row opens; None when there is nothing sealed in it."""
     row = connection.execute(sa.select(shape.table).limit(1)).mappings().first()
-    sealed = [(field, codec) for field, codec in shape.codecs.items() if isinstance(codec, Sealed)]
-    held = [
-        (field, codec) for field, codec in sealed if row is not None and row[f"{field}_sealed"] is not None
-    ]
+    held = [each for each in shape.sealed.items() if row is not None and row[f"{each[0]}_sealed"] is not None]
     return not any(_seal(shape, *each, row, sealer) for each in held) if held else None
 
 
@@ -207,7 +204,7 @@ def _certificates(connection: sa.Connection) -> Iterator[Iterator[Finding]]:
 
 
 def _seals(connection: sa.Connection, shape: Shape, sealer: Sealer) -> Iterator[Finding]:
-    sealed = [(field, codec) for field, codec in shape.codecs.items() if isinstance(codec, Sealed)]
+    sealed = shape.sealed.items()
     if not sealed:
         return
     names = [name for field, codec in sealed for name in codec.columns(field)]
@@ -233,7 +230,7 @@ def _seal(shape: Shape, field: str, codec: Sealed, row: Any, sealer: Sealer) -> 
         plain = sealer.open(bytes(sealed), context.encode()).decode()
     except (MusterError, ValueError):
         return f"{field} does not open"
-    if codec.is_found and (digest is None or bytes(digest) != sealer.digest(purpose, plain)):
+    if codec.is_found and (digest is None or bytes(digest) not in sealer.digests(purpose, plain)):
         return f"{field} is not found by its digest"
     return ""
 

@@ -29,7 +29,7 @@ def connect(server: Server, *, is_reader: bool = False) -> psycopg.Connection[Ro
             autocommit=True,
             connect_timeout=5,
             options=options,
-            application_name="muster",
+            application_name=server.application,
             prepare_threshold=2,
         )
     except psycopg.Error:

@@ -23,6 +23,8 @@ class Server:
     conninfo: str
     name: str
     """Host and database, to show."""
+    application: str = "muster"
+    """As what connections introduce themselves to the server."""
 
 
 def locate(url: str) -> File | Server:

@@ -28,6 +28,7 @@ SHAPES: dict[type[Any], Shape] = {
         shape_of(model.ProvisionRecord, tables.provision_records, is_tallied=True),
         shape_of(model.JournalEntry, tables.journal, is_tallied=True),
         shape_of(model.StoredReply, tables.stored_replies),
+        shape_of(model.MasterKey, tables.master_keys),
         shape_of(model.Event, tables.events),
         shape_of(model.Presence, tables.presences),
         shape_of(model.ClientIdClaim, tables.client_id_claims),

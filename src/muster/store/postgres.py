@@ -8,6 +8,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -114,7 +115,8 @@ class PostgresStore:
         readers: int = 2,
     ) -> None:
         """Start the threads; they connect when there is work."""
-        self._server = server
+        # By this the change of a master key sees who still seals under another one: see rekey.py.
+        self._server = server = replace(server, application=f"{server.application} {sealer.key_ids[0]}")
         self._clock = clock
         seals = Seals(sealer)
         self._room = Room(Statements(POSTGRES, seals), seals, sealer)

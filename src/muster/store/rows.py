@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Table, UniqueConstraint
 
 from muster.core import errors
 from muster.core.keyholders import Sealer
@@ -168,13 +168,18 @@ class Sealed(Plain):
 class Seals:
     """Seals the secrets of rows. Each is bound to its table, column and row, so that none can be moved."""
 
-    __slots__ = ("_sealer",)
+    __slots__ = ("_sealer", "is_changing")
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+        self.is_changing = len(sealer.key_ids) > 1
+        """Whether there are several master keys: a row may be found by the hash under any of them."""
 
     def digest(self, purpose: str, secret: Secret) -> bytes:
         return self._sealer.digest(purpose, secret.reveal())
+
+    def digests(self, purpose: str, secret: Secret) -> tuple[bytes, ...]:
+        return self._sealer.digests(purpose, secret.reveal())
 
     def close(self, purpose: str, key: str, secret: Secret) -> bytes:
         return self._sealer.seal(secret.reveal().encode(), f"{purpose}{CONTEXT_SEPARATOR}{key}".encode())
@@ -200,6 +205,10 @@ class Shape:
     """The fields that identify a row."""
     codecs: dict[str, _Codec]
     """By field."""
+    sealed: dict[str, "Sealed"]
+    """Those of the fields that are secret."""
+    found: dict[str, tuple[str, ...]]
+    """By field that is found by its hash: the columns of the index that keeps it unique."""
     is_scoped: bool
     """Its rows belong to a tenant."""
     is_tallied: bool
@@ -250,6 +259,7 @@ def shape_of(noun: type[Any], table: Table, *, is_tallied: bool = False) -> Shap
     key = tuple(column.name for column in table.primary_key)
     is_numbered = table.autoincrement_column is not None
     encode, decode = _write_functions(noun, codecs, key, is_numbered=is_numbered)
+    sealed = {field: codec for field, codec in codecs.items() if isinstance(codec, Sealed)}
     return Shape(
         noun=noun,
         table=table,
@@ -258,6 +268,8 @@ def shape_of(noun: type[Any], table: Table, *, is_tallied: bool = False) -> Shap
         written=columns[:-1] if is_numbered else columns,
         key=key,
         codecs=codecs,
+        sealed=sealed,
+        found={field: _unique_with(table, field) for field, codec in sealed.items() if codec.is_found},
         is_scoped="tenant_id" in columns,
         is_tallied=is_tallied,
         has_status=is_tallied and "status" in columns,
@@ -265,6 +277,17 @@ def shape_of(noun: type[Any], table: Table, *, is_tallied: bool = False) -> Shap
         encode=encode,
         decode=decode,
     )
+
+
+def _unique_with(table: Table, field: str) -> tuple[str, ...]:
+    """Give the columns of the index that keeps a secret unique. TypeError when there is none."""
+    indexes = [one.columns for one in table.indexes if one.unique]
+    constraints = [one.columns for one in table.constraints if isinstance(one, UniqueConstraint)]
+    for columns in (*indexes, *constraints):
+        names = tuple(column.name for column in columns)
+        if f"{field}_digest" in names:
+            return names
+    raise TypeError(f"no index of {table.name} keeps {field} unique")
 
 
 def _codec_of(hint: Any, field: str, table: Table) -> _Codec:

@@ -103,7 +103,7 @@ class SqliteStore:
         self._observers: list[Observe] = []
         self._witnesses: list[Witness] = []
         with contextlib.ExitStack() as undo:
-            self._claim = undo.enter_context(claim(path))
+            self._claim = undo.enter_context(claim(path, sealer.key_ids[0]))
             # Connected here, so that what is wrong with the file stops the start and not a thread.
             self._writer = SqliteSession(connect(path))
             self._idle_readers = [SqliteSession(connect(path, is_reader=True)) for _ in range(readers)]
@@ -286,9 +286,12 @@ def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def claim(path: Path) -> Any:
-    """Hold the file for this process until the claim is closed. Unavailable when another one holds it."""
-    lock = path.with_name(f"{path.name}.lock")
+def claim(path: Path, key_id: str = "") -> Any:
+    """Hold the file for this process until the claim is closed. Unavailable when another one holds it.
+
+    Who writes secrets says under which master key: see claimant.
+    """
+    lock = _lock_of(path)
     try:
         held = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     except OSError as error:
@@ -296,11 +299,24 @@ def claim(path: Path) -> Any:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        owner = held.read().strip() or "unknown"
+        owner = held.read().partition(" ")[0].strip() or "unknown"
         held.close()
         used = f"the database file {path} is in use by another server (process {owner})"
         raise errors.Unavailable(f"{used}; SQLite serves one at a time") from None
     held.truncate(0)
-    held.write(f"{os.getpid()}\n")
+    held.write(f"{os.getpid()} {key_id}\n")
     held.flush()
     return held
+
+
+def claimant(path: Path) -> tuple[str, str]:
+    """Give the process that claimed the file last and the master key it seals with; each may be empty."""
+    try:
+        process, _, key_id = _lock_of(path).read_text().strip().partition(" ")
+    except OSError:
+        return "", ""
+    return process, key_id
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")

@@ -268,6 +268,15 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+master_keys = Table(
+    "master_keys",
+    metadata,
+    c.key("id"),
+    c.sealed("hash_key"),
+    c.instant("created_at"),
+    c.instant("retired_at"),
+)
+
 presences = Table(
     "presences",
     metadata,

@@ -9,9 +9,10 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from sqlalchemy import ClauseElement
 
 from muster.core import errors, keyholders, ports
-from muster.core.model import Event, Instant, Status, TenantId
+from muster.core.model import Event, Instant, Secret, Status, TenantId
 from muster.core.ports import ANYWHERE, Condition, Order, Page, Window
 from muster.store.conditions import Clause, equal, one_of
+from muster.store.failures import taken
 from muster.store.ids import Ids
 from muster.store.nouns import RANK, SHAPES
 from muster.store.rows import Row, Seals, Shape
@@ -60,6 +61,8 @@ class Room:
         self.seals = seals
         self.sealer = sealer
         self.ids = Ids()
+        self.many: tuple[type[Any], ...] = (list, tuple, Secret) if seals.is_changing else (list, tuple)
+        """What a field of a question may equal in several ways."""
 
 
 class Transaction:
@@ -101,6 +104,10 @@ class Transaction:
     def digest(self, purpose: str, plain: str) -> bytes:
         return self._room.sealer.digest(purpose, plain)
 
+    def digests(self, purpose: str, plain: str) -> tuple[bytes, ...]:
+        sealer = self._room.sealer
+        return sealer.digests(purpose, plain) + sealer.former_digests(purpose, plain)
+
     def lock(self, name: str) -> None:
         self._session.lock(name)
 
@@ -125,6 +132,9 @@ class Transaction:
             by_noun.setdefault(type(noun), []).append(noun)
         kinds = sorted(by_noun, key=RANK.__getitem__)
         seals = self._room.seals
+        if seals.is_changing:
+            for kind in kinds:
+                self._require_new_secrets(SHAPES[kind], by_noun[kind])
         batches = [
             (SHAPES[kind], [SHAPES[kind].encode(noun, seals) for noun in by_noun[kind]]) for kind in kinds
         ]
@@ -148,6 +158,8 @@ class Transaction:
         shape = SHAPES[type(noun)]
         known = self._known(shape, noun)
         version, status = known or (None, None)
+        if self._room.seals.is_changing:
+            self._require_new_secrets(shape, [noun])
         row: Row = shape.encode(noun, self._room.seals)
         update = self._room.statements.update(shape, is_versioned=version is not None)
         values = row if version is None else (*row, version)
@@ -159,6 +171,29 @@ class Transaction:
             self.tally[shape.name, tenant, status.value if status else ""] -= 1
             count_rows(self.tally, shape, [noun])
         self._seen[(shape.name, *shape.identity(noun))] = (None, noun.status if shape.has_status else None)
+
+    def _require_new_secrets(self, shape: Shape, nouns: list[Any]) -> None:
+        """Refuse a secret that is taken under the hash of an older master key, where no index tells of it.
+
+        Conflict, as the index would say it. What is written under the newest key meanwhile, the index sees.
+        """
+        for field, columns in shape.found.items():
+            names = [name.removesuffix("_digest") for name in columns]
+            given = [noun for noun in nouns if getattr(noun, field) is not None]
+            for start in range(0, len(given), MOST_ROWS):
+                some = given[start : start + MOST_ROWS]
+                wanted = {_values(noun, names): shape.identity(noun) for noun in some}
+                for held in self._with_secrets(shape, field, some):
+                    if wanted.get(_values(held, names), shape.identity(held)) != shape.identity(held):
+                        raise taken(shape.name, [*columns])
+
+    def _with_secrets(self, shape: Shape, field: str, nouns: list[Any]) -> list[Any]:
+        """Give the rows that have the secrets of these; nothing of them is remembered as read."""
+        statements, secrets = self._room.statements, [getattr(noun, field) for noun in nouns]
+        clause = one_of(shape, field, secrets, self._room.seals, statements.flavor)
+        return [
+            shape.decode(row, self._room.seals) for row in self._rows(*statements.select(shape, [clause]))
+        ]
 
     def _known(self, shape: Shape, noun: Any) -> tuple[str | None, Status | None] | None:
         """Give version and status of the row as last seen here; read it if the tally needs the status."""
@@ -228,7 +263,7 @@ class Transaction:
 
     def find(self, kind: type[N], tenant: TenantId, **equals: Any) -> N | None:
         shape = SHAPES[kind]
-        if any(value is None or isinstance(value, list | tuple) for value in equals.values()):
+        if any(value is None or isinstance(value, self._room.many) for value in equals.values()):
             found = self._read(shape, self._equals(shape, tenant, equals))
         else:
             find = self._room.statements.find
@@ -324,6 +359,10 @@ class Transaction:
     def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         self.require_whole()
         return self._session.rows(sql, parameters)
+
+
+def _values(noun: Any, names: list[str]) -> tuple[Any, ...]:
+    return tuple([getattr(noun, name) for name in names])
 
 
 def _only_status(conditions: Sequence[Condition]) -> list[str | None] | None:

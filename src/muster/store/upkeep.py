@@ -27,7 +27,7 @@ def upgrade(url: str, *, to: str = HEAD) -> str:
     Of several processes that start at once, one does it. Unavailable while a server has the SQLite file, or
     when the database was made by a newer Muster.
     """
-    with _alone(url), _connected(url) as connection:
+    with _alone(url), connected(url) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_lock(_UPGRADING)))
         before = _version(connection)
@@ -46,7 +46,7 @@ def check(url: str) -> str | None:
     """Say how the schema differs from the one this program expects; None when it does not."""
     if _is_absent(url):
         return _other("")
-    with _connected(url) as connection:
+    with connected(url) as connection:
         version = _version(connection)
         if version != HEAD:
             return _other(version)
@@ -70,7 +70,7 @@ def require_current(url: str) -> None:
         raise errors.Unavailable(
             f"there is no database file {place.path}: does MUSTER_DATA_DIR name its folder?"
         )
-    with _connected(url) as connection:
+    with connected(url) as connection:
         version = _version(connection)
     if version != HEAD:
         raise errors.Unavailable(_other(version))
@@ -89,7 +89,7 @@ def _other(version: str) -> str:
 @contextlib.contextmanager
 def snapshot(url: str) -> Iterator[sa.Connection]:
     """Give a connection that reads the database as it is now, whatever is written meanwhile."""
-    with _connected(url) as connection:
+    with connected(url) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA query_only = ON")
             connection.exec_driver_sql("BEGIN")
@@ -107,7 +107,8 @@ def _version(connection: sa.Connection) -> str:
 
 
 @contextlib.contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
+def connected(url: str) -> Iterator[sa.Connection]:
+    """Connect once, to look or to write. Unavailable, with its name, when the database does not answer."""
     place = locate(url)
     engine = sa.create_engine(sqlalchemy_url(place), poolclass=sa.NullPool)
     try:

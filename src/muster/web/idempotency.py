@@ -61,22 +61,29 @@ def once(
     Equal requests at the same time wait for each other. KeyReused when the body is another. An error of the
     work leaves nothing, so it may be tried again.
     """
-    reply_id = tx.digest(_PURPOSE, f"{mark.who}\n{mark.what}").hex()
-    # The lock comes first: on PostgreSQL a snapshot taken before it would miss the answer it waited for.
-    tx.lock(f"{_PURPOSE}:{reply_id}")
+    reply_ids = [digest.hex() for digest in tx.digests(_PURPOSE, f"{mark.who}\n{mark.what}")]
+    # The locks come first: on PostgreSQL a snapshot taken before them would miss the answer they waited for.
+    # In one order, whichever master key another process takes for the newest.
+    for reply_id in sorted(reply_ids):
+        tx.lock(f"{_PURPOSE}:{reply_id}")
     caller = authenticate(tx)
-    body_digest = tx.digest(_PURPOSE, mark.body)
-    kept = tx.get(StoredReply, ANYWHERE, reply_id)
+    kept = _kept(tx, reply_ids)
     if kept is not None and kept.created_at > tx.now - KEPT:
-        if kept.body_digest != body_digest:
+        if kept.body_digest not in tx.digests(_PURPOSE, mark.body):
             raise KeyReused
         return _restored(kept)
     answer = work(tx, caller)
     if kept is not None:
-        tx.remove(StoredReply, ANYWHERE, id=reply_id)
+        tx.remove(StoredReply, ANYWHERE, id=kept.id)
     if answer.status < 500:
-        tx.add(_stored(answer, reply_id, body_digest, tx.now))
+        tx.add(_stored(answer, reply_ids[0], tx.digest(_PURPOSE, mark.body), tx.now))
     return answer
+
+
+def _kept(tx: Tx, reply_ids: list[str]) -> StoredReply | None:
+    """Give the reply that is kept, under whichever master key it was."""
+    found = (tx.get(StoredReply, ANYWHERE, reply_id) for reply_id in reply_ids)
+    return next((each for each in found if each is not None), None)
 
 
 def _stored(answer: Rendered[Any], reply_id: str, body_digest: bytes, now: Instant) -> StoredReply:

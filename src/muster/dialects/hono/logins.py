@@ -14,6 +14,7 @@ from muster.core.model import Instant, Status, User
 from muster.core.ports import Store
 from muster.core.throttle import Throttle
 from muster.web.auth import scheme_and_rest
+from muster.web.passwords import renew
 from muster.web.request import Request
 
 
@@ -53,6 +54,7 @@ class Logins:
         if not await self._verify(user, password) or user is None:
             self._throttle.failed(attempt, self._clock())
             raise Unauthenticated
+        await renew(self._store, self._passwords, user, password)
         return self._remember(mark, user)
 
     async def _verify(self, user: User | None, password: str) -> bool:

@@ -16,6 +16,7 @@ from muster.dialects.magistrala.options import Options
 from muster.dialects.magistrala.problems import BadLogin
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.passwords import renew
 from muster.web.wire import text, window
 
 ISSUER = "supermq.auth"
@@ -137,6 +138,7 @@ async def _verified(request: AnyRequest, desk: Desk, options: Options, name: str
     if user is None or not is_right or user.status is not Status.ENABLED:
         options.throttle.failed(key, desk.clock())
         raise BadLogin
+    await renew(desk.store, desk.passwords, user, plain)
     return user
 
 

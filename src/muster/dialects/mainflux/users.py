@@ -17,6 +17,7 @@ from muster.dialects.mainflux.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.mail import Mail
+from muster.web.passwords import renew
 from muster.web.wire import document, text, window
 
 ISSUER = "mainflux.auth"
@@ -83,6 +84,7 @@ async def create_token(
     await _verify(request, desk, options, user, data.email, data.password)
     if user is None or user.status is not Status.ENABLED:
         raise Unauthenticated
+    await renew(desk.store, desk.passwords, user, data.password)
     token = mint(desk, user, LOGIN, options.token_lifetime)
     return desk.answer(Reply(status=201, body=wire.Token(token=token)))
 
