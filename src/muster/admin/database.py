@@ -16,6 +16,7 @@ from muster.admin.start import (
     sentences,
     show_table,
 )
+from muster.settings import make_data_dir
 
 UNWELL = 1
 """The exit code when something is not as it must be."""
@@ -36,7 +37,7 @@ def _folder(config: Path | None) -> None:
     """Make the data folder of a SQLite database."""
     settings = configuration(config).settings
     if settings.database_url is None:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_data_dir(settings)
 
 
 @db.command()
