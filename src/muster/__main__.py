@@ -105,6 +105,9 @@ class Machine:
     def run(configuration: "Configuration", say: Callable[[str], None]) -> None:
         """Serve until told to stop."""
         if configuration.settings.workers > 1:
+            from muster.settings import make_data_dir  # noqa: PLC0415
+
+            make_data_dir(configuration.settings)
             _share_meters(configuration.settings.data_dir / "meters")
         from muster import assembly  # noqa: PLC0415
 
@@ -135,7 +138,6 @@ class Machine:
 def _share_meters(folder: "Path") -> None:
     """Have all processes measure into one folder; to be said before prometheus_client is imported."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # mkdir gives the mode to the last one alone
     folder.mkdir(mode=0o700)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 

@@ -132,6 +132,26 @@ def test_all_that_is_wrong_is_told_at_once(muster: Shell) -> None:
     assert "a.csv:22:" not in ran.err
 
 
+@pytest.mark.parametrize("noun", [("provision", "clients"), ("provision", "channels"), ("connect",)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("none.csv", ""), ("none.csv", "\n\n"), ("none.json", "[]"), ("none.ndjson", "\n")],
+)
+def test_a_file_without_rows_is_an_error(muster: Shell, noun: tuple[str, ...], name: str, text: str) -> None:
+    """An export that failed must not look like work that is done; also not in a rehearsal."""
+    file = muster.file(name, text)
+    for more in ((), ("--dry-run",)):
+        ran = muster.try_(*noun, file, *more).refused(file, "in it", "nothing was sent", code=2)
+        assert "" == ran.out
+
+
+def test_headings_alone_are_no_rows(muster: Shell) -> None:
+    """From a file or a pipe."""
+    muster.try_(*CLIENTS, muster.file("heads.csv", "name,tags\n")).refused("heads.csv has no clients", code=2)
+    piped = muster.try_(*CLIENTS, "-", "--format", "csv", stdin="name\n")
+    piped.refused("standard input has no clients", code=2)
+
+
 def test_bytes_that_are_no_text_are_told(muster: Shell) -> None:
     """Latin-1, for instance."""
     where = Path(muster.file("a.csv", ""))

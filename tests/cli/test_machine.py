@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -213,6 +214,38 @@ def test_a_port_for_mqtt_that_is_taken_stops_the_start(machine: Shell) -> None:
         machine.environment |= {"MUSTER_MQTT": place, "MUSTER_HTTP": f"127.0.0.1:{free_port()}"}
         ran = machine.try_("serve").refused(f"cannot listen on {place}: address already in use")
     assert "Muster answers" not in ran.err
+
+
+def test_an_adapters_port_that_is_taken_is_named_once(machine: Shell) -> None:
+    """As the others are."""
+    doors = ("HTTP", "HTTPS", "MQTT", "MQTTS", "MQTT_WS", "ADAPTER_MQTTS")
+    machine.environment |= {f"MUSTER_{door}": "" for door in doors}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        machine.environment |= {"MUSTER_ADAPTER_MQTT": place, "MUSTER_HTTP": f"127.0.0.1:{free_port()}"}
+        ran = machine.try_("serve").refused()
+    assert f"error: cannot listen on {place}: Address already in use" in ran.err.splitlines()
+
+
+def test_a_broker_that_never_comes_up_stops_the_start(machine: Shell) -> None:
+    """After a few attempts, with the setting that names it."""
+    doors = ("HTTPS", "MQTTS", "MQTT_WS", "ADAPTER_MQTT", "ADAPTER_MQTTS")
+    machine.environment |= {f"MUSTER_{door}": "" for door in doors}
+    machine.environment |= {f"MUSTER_{door}": f"127.0.0.1:{free_port()}" for door in ("HTTP", "MQTT")}
+    machine.environment["MUSTER_NATS_BINARY"] = shutil.which("false") or ""
+    ran = machine.try_("serve").refused("MUSTER_NATS_BINARY", "ended 5 times")
+    assert "Muster answers" not in ran.err
+
+
+@pytest.mark.parametrize("verb", [("serve",), ("db", "upgrade"), ("nats-config", "--node", "a=10.0.0.1")])
+def test_a_data_folder_that_cannot_be_one_is_named_with_its_setting(
+    machine: Shell, verb: tuple[str, ...]
+) -> None:
+    """A file, or below a file."""
+    file = machine.file("file", "no folder")
+    for place in (file, f"{file}/data"):
+        machine.environment["MUSTER_DATA_DIR"] = place
+        machine.try_(*verb).refused(f"MUSTER_DATA_DIR: {place}", code=2)
 
 
 def test_a_certificate_that_is_none_is_named(machine: Shell) -> None:

@@ -43,19 +43,21 @@ class Station:
         keys: Keys | None = None,
         retention: Retention | None = None,
         limits: Limits | None = None,
+        binary: Path | None = None,
     ) -> None:
         self.fleet = fleet or Fleet()
         self.keys = keys or Keys(secrets.token_bytes(32))
         self.node = make_node(data, limits=limits or Limits())
         self.registry = CollectorRegistry()
         self._retention = retention
+        self._binary = binary or find_binary(None)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.run(self._make())
 
     async def _make(self) -> None:
-        self.broker = Broker(find_binary(None), self.node, self.keys, on_refused=self._dropped)
+        self.broker = Broker(self._binary, self.node, self.keys, on_refused=self._dropped)
         self.plane = self.make_plane(retention=self._retention)
 
     def _dropped(self) -> None:

@@ -19,7 +19,7 @@ from plane_station import Station, make_node
 
 from muster.core import events
 from muster.core.errors import Unavailable
-from muster.plane.broker import find_binary
+from muster.plane.broker import NeverUp, find_binary
 from muster.plane.config import Limits, Node, nats_config, server_config
 from muster.plane.keys import Keys
 
@@ -133,6 +133,28 @@ def test_a_taken_port_is_said_and_tried_again(tmp_path: Path, when_done: WhenDon
         station.run(station.broker.start(patience=2))
     station.run(station.broker.wait_up(20))
     assert station.broker.pid is not None
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 3", "said: nothing"),
+        ("echo no room left >&2; exit 1", "said: no room left"),
+        (None, "Exec format"),
+    ],
+)
+def test_a_program_that_never_becomes_ready_is_given_up(
+    tmp_path: Path, when_done: WhenDone, script: str | None, said: str
+):
+    """After a few attempts, long before patience ends; with its last words and the setting that names it."""
+    binary = tmp_path / "no-broker"
+    binary.write_text("\0nonsense" if script is None else f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o700)
+    station = Station(tmp_path, binary=binary)
+    when_done(station.stop)
+    with pytest.raises(NeverUp, match=r"MUSTER_NATS_BINARY.* ended 5 times") as refused:
+        station.run(station.broker.start(patience=600))
+    assert said in refused.value.message
 
 
 def test_the_broker_ends_with_muster_even_if_muster_is_killed(tmp_path: Path):

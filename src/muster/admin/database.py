@@ -19,6 +19,7 @@ from muster.admin.start import (
     show_table,
 )
 from muster.core.model import Instant
+from muster.settings import make_data_dir
 
 UNWELL = 1
 """The exit code when something is not as it must be."""
@@ -41,7 +42,7 @@ def _folder(config: Path | None) -> None:
     """Make the data folder of a SQLite database."""
     settings = configuration(config).settings
     if settings.database_url is None:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_data_dir(settings)
 
 
 @db.command()

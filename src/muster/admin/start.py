@@ -49,11 +49,13 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
-    """Turn what the core says into the end of a command."""
+    """Turn what the core says, or what only a try shows to be a wrong setting, into the end of a command."""
     try:
         yield
     except MusterError as error:
         raise click.ClickException(error.message) from None
+    except SettingsError as error:
+        raise WrongSettings(str(error)) from None
 
 
 config_option = click.option(

@@ -8,12 +8,12 @@ from muster.assembly.messages import broker_keys, broker_limits
 from muster.assembly.parts import keyring_of
 from muster.plane.config import Limits, Node
 from muster.plane.config import nats_config as texts
-from muster.settings import Settings
+from muster.settings import Settings, make_data_dir
 
 
 def nats_config(settings: Settings, cluster: Cluster) -> Mapping[str, str]:
     """Give the configuration file of each node, by name."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(settings)
     limits = broker_limits(settings)
     nodes = tuple(_node(node, cluster, limits) for node in cluster.nodes)
     return texts(nodes, broker_keys(keyring_of(settings)))

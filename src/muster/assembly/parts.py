@@ -18,7 +18,7 @@ from muster.core import users
 from muster.core.errors import Unavailable
 from muster.core.model import Instant, User
 from muster.core.ports import ANYWHERE, Is, Tx, Window
-from muster.settings import Configuration, Settings
+from muster.settings import Configuration, Settings, make_data_dir
 from muster.store import masterkeys, upkeep
 from muster.store.doctor import fits
 from muster.store.engine import AnyStore, open_store
@@ -87,10 +87,11 @@ def database_url(settings: Settings) -> str:
 def prepare(configuration: Configuration) -> Parts:
     """Make the data folder, bring the database up to date and open it.
 
-    Unavailable when the master key is another one than that of the database.
+    Unavailable when the master key is another one than that of the database, SettingsError when the folder
+    cannot be made.
     """
     settings = configuration.settings
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(settings)
     upkeep.upgrade(database_url(settings))
     url, keyring = database_url(settings), keyring_of(settings)
     if not fits(url, keyring):

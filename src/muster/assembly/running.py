@@ -24,7 +24,7 @@ from muster.assembly.webhooks import Webhooks
 from muster.core import pki, validity
 from muster.core.errors import MusterError, Unavailable
 from muster.core.model import Instant
-from muster.plane.broker import NoPlace
+from muster.plane.broker import NeverUp
 from muster.plane.doors import Doors
 from muster.plane.front import Front, FrontLimits
 from muster.plane.listener import SocketLimits
@@ -266,7 +266,7 @@ async def _open(parts: Parts, front: Front | None) -> None:
 async def _start(parts: Parts, messages: Messages) -> None:
     try:
         await messages.start()
-    except NoPlace:
+    except NeverUp:
         raise
     except Unavailable as error:
         # It is tried again for ever; provisioning works without it.

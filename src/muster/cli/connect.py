@@ -79,6 +79,7 @@ def _connect_file(
     found, flaws = rows.read_connections(text_of(file), files.format_of(file, form_of_file))
     if flaws:
         raise files.refuse(file, flaws)
+    files.check_any(file, len(found), "connections")
     sets = found if keep_going else rows.merged(found)
     total = sum(map(_weight, sets))
     if dry_run:
@@ -86,7 +87,7 @@ def _connect_file(
         return
     is_one_call = chunk is None and total <= jobs.ONE_CALL_ROWS and not keep_going
     pieces = sets if is_one_call else [piece for item in sets for piece in _pieces(item)]
-    size = max(len(pieces), 1) if is_one_call else chunk or jobs.CHUNK // _PIECE
+    size = len(pieces) if is_one_call else chunk or jobs.CHUNK // _PIECE
     plan = plan_for(session, file, "connections", pieces, chunk=size, keep_going=keep_going)
     outcome = jobs.run(plan, _sender(session), restart=restart)
     done = total - sum(_weight(item) for item, _ in outcome.refused)

@@ -153,3 +153,13 @@ def refuse(source: str, flaws: Iterable[Flaw], most: int = 20) -> Stop:
     if len(found) > most:
         shown.append(f"and {len(found) - most} more")
     return Stop("\n".join(shown), hint="nothing was sent; correct the file and run it again", code=USAGE)
+
+
+def check_any(source: str, count: int, noun: str) -> None:
+    """Stop when there is nothing to send: an export that failed must not look like work that is done."""
+    if not count:
+        raise Stop(
+            f"{'standard input' if source == '-' else source} has no {noun} in it",
+            hint="nothing was sent; a line of headings alone is no row",
+            code=USAGE,
+        )

@@ -91,7 +91,7 @@ def chunk_for(items: Sequence[Item], asked: int | None) -> int:
     if len(items) > ONE_CALL_ROWS:
         return CHUNK
     size = sum(len(json.dumps(item.body)) + 2 for item in items)
-    return max(len(items), 1) if size <= ONE_CALL_BYTES else max(1, CHUNK * ONE_CALL_BYTES // size)
+    return len(items) if size <= ONE_CALL_BYTES else max(1, CHUNK * ONE_CALL_BYTES // size)
 
 
 def run(plan: Plan, send: Send, *, restart: bool = False) -> Outcome:

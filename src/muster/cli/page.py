@@ -62,7 +62,8 @@ objects with `client_ids`, `channel_ids`, `types`: each client to each channel |
 Headings are `name` (the first), `id`, `identity`, `secret`, `route`, `tags` (`a;b`), `metadata` (JSON),
 `status` and `group`.
 
-The whole file is checked first; whatever is wrong is listed with its line, and nothing is sent. Up to 100,000
+The whole file is checked first; whatever is wrong is listed with its line, and nothing is sent. A file
+without a row is wrong, too: whatever was to fill it did not. Up to 100,000
 rows and 15 MiB go in one call: all of them land or none. A larger file goes in chunks (`--chunk`), each whole
 or not at all. Progress is kept in `FILE.muster-resume`: after an interruption the same command goes on where
 it ended. Each call carries an idempotency key, so no row is made twice; the server remembers those for 24 h.

@@ -34,11 +34,17 @@ _LINES_A_SECOND = 20
 _SHOWN = 500
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _LASTING = range(20_000, 32_768)
+_ATTEMPTS = 5
+"""How often a broker that was never ready may end until nobody waits for it any more."""
 _FIRST_PAUSE, _LONGEST_PAUSE, _STABLE_SECONDS = 0.1, 5.0, 10.0
 
 
-class NoPlace(Unavailable):
-    """The broker may not listen where it is told to: waiting will not help, other settings will."""
+class NeverUp(Unavailable):
+    """The broker ends each time before it is ready: waiting will not help, other settings will."""
+
+
+class NoPlace(NeverUp):
+    """It may not listen where it is told to."""
 
 
 def find_binary(chosen: str | None) -> Path:
@@ -88,6 +94,12 @@ class Broker:
         self._child: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._is_up = asyncio.Event()
+        self._is_settled = asyncio.Event()
+        """It was up, or ended so often that there is no use in waiting.
+
+        A port that is taken is waited for: a broker of before may still be about to end.
+        """
+        self._was_up = False
         self._last_words: deque[str] = deque(maxlen=5)
         self._second = self._said = self._unsaid = 0
 
@@ -104,27 +116,33 @@ class Broker:
     async def start(self, *, patience: float = 10) -> None:
         """Start and wait until it answers, at most *patience* seconds.
 
-        Unavailable, with its last words, if it does not; it is tried again all the same until stop.
+        Unavailable, with its last words, if it does not: NeverUp when it ended each time. It is tried again
+        all the same until stop.
         """
         self._watch = asyncio.create_task(self._keep_running(), name="broker")
-        await self.wait_up(patience)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_settled.wait(), patience)
+        if not self._is_up.is_set():
+            raise self._failure()
 
     async def wait_up(self, patience: float) -> None:
-        """Wait until it answers. Unavailable, with its last words, if not within *patience* seconds.
-
-        NoPlace when what it says is that a port is not to be had.
-        """
+        """Wait until it answers. Unavailable, with its last words, if not within *patience* seconds."""
         try:
             await asyncio.wait_for(self._is_up.wait(), patience)
         except TimeoutError:
             raise self._failure() from None
 
     def _failure(self) -> Unavailable:
-        said = " ".join(self._last_words)
-        for words in self._last_words:
-            if found := _NO_PLACE.search(words):
-                return NoPlace(f"cannot listen on {found[1]}: {found[2]}")
-        return Unavailable(f"the broker {self._binary} does not start: {said or 'it ends and says nothing'}")
+        taken, said = self._taken_port(), " ".join(self._last_words) or "nothing"
+        if taken is not None:
+            return NoPlace(f"cannot listen on {taken[1]}: {taken[2]}")
+        if self._is_settled.is_set() and not self._was_up:
+            often = f"ended {self.restarts} times before it was ready and said: {said}"
+            return NeverUp(f"the broker, {self._binary} (MUSTER_NATS_BINARY), {often}")
+        return Unavailable(f"the broker, {self._binary}, is not ready yet and said: {said}")
+
+    def _taken_port(self) -> re.Match[str] | None:
+        return next((found for words in self._last_words if (found := _NO_PLACE.search(words))), None)
 
     async def stop(self) -> None:
         """End the child in order: it writes out what it holds. Killed after five seconds."""
@@ -137,8 +155,10 @@ class Broker:
         pause = _FIRST_PAUSE
         while True:
             started = time.monotonic()
-            with contextlib.suppress(OSError):
+            try:
                 await self._run_once()
+            except OSError as error:
+                self._last_words.append(error.strerror or str(error))
             self._is_up.clear()
             pause = (
                 _FIRST_PAUSE
@@ -146,6 +166,8 @@ class Broker:
                 else min(pause * 2, _LONGEST_PAUSE)
             )
             self.restarts += 1
+            if self.restarts >= _ATTEMPTS and self._taken_port() is None:
+                self._is_settled.set()
             log.error("broker ended", last_words=list(self._last_words), again_in=pause)
             await asyncio.sleep(pause)
 
@@ -185,7 +207,9 @@ class Broker:
             level = _LEVELS.get(match[1]) if match else None
             text = (match[2] if match else line).decode(errors="replace").strip()
             if text == _READY:
+                self._was_up = True
                 self._is_up.set()
+                self._is_settled.set()
             if level is not None or match is None:
                 self._last_words.append(text)
             if "Publish Violation" in text:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,7 +158,10 @@ class Listener:
         (family, _, _, _, address), *_ = await loop.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listening = socket.create_server(address[:2], family=family, backlog=self._limits.backlog)
+        try:
+            listening = socket.create_server(address[:2], family=family, backlog=self._limits.backlog)
+        except OSError as error:  # its own words name the address, which whoever asked knows
+            raise OSError(error.errno, os.strerror(error.errno or 0)) from None
         listening.setblocking(False)
         self._socket = listening
         loop.add_reader(listening, self._accept)

@@ -1,6 +1,7 @@
 """The settings: read once, whole, from what the operator wrote; nobody else reads the environment."""
 
 from muster.settings.configuration import Configuration, Row, load
+from muster.settings.folder import make_data_dir
 from muster.settings.model import Settings
 from muster.settings.problems import Problem, SettingsError
 from muster.settings.provision import ProvisionSettings, Vocabulary
@@ -17,4 +18,5 @@ __all__ = [
     "SettingsError",
     "Vocabulary",
     "load",
+    "make_data_dir",
 ]
