@@ -69,7 +69,7 @@ def once(
     kept = tx.get(StoredReply, ANYWHERE, reply_id)
     if kept is not None and kept.created_at > tx.now - KEPT:
         if kept.body_digest != body_digest:
-            raise KeyReused
+            raise KeyReused("the idempotency key was used for another body")
         return _restored(kept)
     answer = work(tx, caller)
     if kept is not None:
