@@ -205,6 +205,13 @@ async def test_a_whole_database_has_no_findings(filled, url, keyring):
     assert await asyncio.to_thread(examine, url, keyring) == []
 
 
+INVITED_NOBODY = """
+    INSERT INTO invitations
+        (tenant_id, user_id, role_id, invited_by, created_at, updated_at, accepted_at, rejected_at)
+    SELECT tenant_id, 'gone', id, 'u1', 1, 0, 0, 0 FROM roles
+"""
+
+
 @pytest.mark.parametrize(
     "statements, table, problem",
     [
@@ -215,12 +222,7 @@ async def test_a_whole_database_has_no_findings(filled, url, keyring):
         (["DELETE FROM provision_records"], "devices", "the mapping that made it is not there"),
         (["UPDATE channels SET mapping_id = 'gone'"], "channels", "the mapping that made it is not there"),
         (
-            [
-                (
-                    "INSERT INTO invitations (tenant_id, user_id, role_id, invited_by, created_at, updated_at, "
-                    "accepted_at, rejected_at) SELECT tenant_id, 'gone', id, 'u1', 1, 0, 0, 0 FROM roles"
-                )
-            ],
+            [INVITED_NOBODY],
             "invitations",
             "user_id names nothing",
         ),
