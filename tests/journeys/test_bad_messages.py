@@ -199,6 +199,22 @@ def test_a_malformed_sub_topic_is_a_bad_request(one: Gateway, rest: str) -> None
         assert 400 == http.post(path, content=b"x", headers=secret).status_code
 
 
+def test_a_refused_websocket_is_told_why_and_so_is_the_log(server: Server, one: Gateway) -> None:
+    """By the status, and in one line with the reason; the secret that was tried is in none."""
+    before = len(server.output())
+    tried = f"guessed-{secrets.token_hex(8)}"
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        ws_connect(f"{ws_url(server)}/{one.data}/messages?authorization={tried}"),
+    ):
+        pass
+    assert 401 == refused.value.response.status_code
+    eventually(lambda: "websocket refused" in server.output()[before:])
+    said = server.output()[before:]
+    assert '"status":401' in said
+    assert (1, 0, 0) == tuple(said.count(part) for part in ("websocket refused", "handshake", tried))
+
+
 def test_who_is_silent_over_websocket_is_hung_up_on(tmp_path: Path) -> None:
     """After ten seconds, as at the other ports; who has connected stays."""
     place = f"127.0.0.1:{free_port()}"

@@ -1,5 +1,6 @@
 """The embedded broker runs as long as Muster does, and survives what devices and operators do to it."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -8,20 +9,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from nats.aio.msg import Msg
 from plane_fleet import BOTH
 from plane_mqtt import Refused
 from plane_station import Station, make_node
+from structlog.testing import capture_logs
 
 from muster.core import events
 from muster.core.errors import Unavailable
 from muster.plane.broker import NeverUp, find_binary
 from muster.plane.config import Limits, Node, nats_config, server_config
-from muster.plane.keys import Keys
+from muster.plane.keys import Keys, new_keys
+from muster.plane.link import Link
 
 WhenDone = Callable[[Callable[[], None]], None]
 
@@ -69,6 +74,53 @@ def test_each_node_of_a_cluster_gets_its_own_configuration(tmp_path: Path):
     assert [configs[f"n{n}"]["server_name"] for n in range(2)] == ["n0", "n1"]
     assert configs["n0"]["accounts"] == configs["n1"]["accounts"]
     assert len(configs["n0"]["cluster"]["routes"]) == 2
+
+
+@pytest.mark.parametrize("account", ["CALLOUT", "DEVICES"])
+def test_a_connection_on_which_the_broker_hangs_up_is_made_anew(station: Station, account: str):
+    """Whatever it was for: here a line that is too long, which the library takes for the end."""
+    ups: asyncio.Queue[str] = asyncio.Queue()
+    link = Link([station.broker.url], station.keys, account)
+
+    async def came_up() -> None:
+        ups.put_nowait(account)
+
+    async def echo(message: Msg) -> None:
+        await link.publish(message.reply, message.data)
+
+    async def provoke() -> bytes | None:
+        link.on_up(came_up)
+        link.on_message("echo", echo)
+        link.start()
+        await ups.get()
+        await link.publish("x" * 300_000, b"")
+        await ups.get()
+        try:
+            return await link.request("echo", b"still there")
+        finally:
+            await link.stop()
+
+    assert station.run(provoke()) == b"still there"
+
+
+def test_a_broker_that_is_not_reached_is_said_with_the_reason_and_not_all_the_time():
+    """One warning, though it is tried many times a second."""
+
+    async def wait(said: list[MutableMapping[str, Any]]) -> None:
+        link = Link(["nats://127.0.0.1:1"], new_keys(), "DEVICES")
+        link.start()
+        while not said:  # the test's own limit ends it
+            with pytest.raises(Unavailable):
+                await link.wait_up(0.1)
+        with pytest.raises(Unavailable):
+            await link.wait_up(0.5)
+        await link.stop()
+
+    with capture_logs() as said:
+        asyncio.run(wait(said))
+    assert [(line["event"], line["log_level"], line["error"]) for line in said] == [
+        ("broker not reached", "warning", "ConnectionRefusedError")
+    ]
 
 
 def test_a_missing_binary_is_said_clearly(tmp_path: Path):

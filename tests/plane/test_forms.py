@@ -150,3 +150,19 @@ def test_nothing_is_copied_where_one_form_is_used(station: Station):
         for _ in range(50):
             d.next()
         assert station.count("muster_copied_messages_total") == before
+
+
+@pytest.mark.parametrize("length", [4_200, 60_000])
+@pytest.mark.parametrize("qos", QOS)
+def test_a_topic_of_any_length_is_copied_and_nothing_stops_copying(station: Station, qos: int, length: int):
+    """The broker's usual bound of a line, 4,096 bytes, would have it hang up on Muster, for everybody."""
+    channel = f"long-{qos}-{length}"
+    writer = station.fleet.device(f"w-{channel}", **{channel: PUBLISH})
+    reader = station.fleet.device(f"r-{channel}", **{channel: SUBSCRIBE})
+    with station.connect(writer) as w, station.connect(reader) as r:
+        r.subscribe(f"{names(channel)['m']}/#", qos=qos)
+        rest = "x" * length
+        w.publish(f"{names(channel)['channels']}/{rest}", "long", qos=qos)
+        assert r.heard() == (f"{names(channel)['m']}/{rest}", b"long")
+        w.publish(f"{names(channel)['channels']}/x", "short", qos=qos)
+        assert r.heard() == (f"{names(channel)['m']}/x", b"short")

@@ -48,6 +48,16 @@ def test_a_device_that_is_away_finds_it_when_it_comes_back(station: Station):
         assert d.next() == ("channels/http-away/messages/req", b"command", 1, False)
 
 
+def test_a_long_sub_topic_arrives_and_stops_nobody(station: Station):
+    """Longer than the broker's usual bound of a line, for which it would hang up on Muster."""
+    device = station.fleet.device("long-winded", long_winded=SUBSCRIBE)
+    with station.connect(device) as d:
+        d.subscribe("channels/long-winded/messages/#")
+        for rest in ("x" * 5_000, "y"):
+            publish(station, "long-winded", rest, b"payload")
+            assert d.heard() == (f"channels/long-winded/messages/{rest}", b"payload")
+
+
 def test_publishing_is_counted_and_bounded(station: Station):
     """By protocol; a payload over the limit is refused before it reaches the broker."""
     station.fleet.channel("bounded")

@@ -189,6 +189,8 @@ def test_what_a_cluster_adds_to_the_environment_is_no_mistake():
         ({"MUSTER_PUBLIC_URL": "http://[::1"}, "MUSTER_PUBLIC_URL", "such as https://"),
         ({"MUSTER_TLS_CERTIFICATE": "a.pem"}, "MUSTER_TLS_CERTIFICATE", "tls_key"),
         ({"MUSTER_TLS_KEY": "a.pem"}, "MUSTER_TLS_KEY", "tls_certificate"),
+        ({"MUSTER_NATS_URL": "http://b:4222"}, "MUSTER_NATS_URL", "expected nats://host:4222"),
+        ({"MUSTER_NATS_URL": "nats://a, ws://b"}, "MUSTER_NATS_URL", "expected nats://host:4222"),
         ({"MUSTER_NATS_MQTT": "b:1883"}, "MUSTER_NATS_MQTT", "nats_url, which is empty"),
         ({"MUSTER_NATS_URL": "nats://b", "MUSTER_NATS_BINARY": "n"}, "MUSTER_NATS_BINARY", "names a cluster"),
         ({"MUSTER_DATABASE_URL": "mysql://a:b@c/d"}, "MUSTER_DATABASE_URL", "expected postgresql://"),

@@ -205,6 +205,13 @@ async def test_a_whole_database_has_no_findings(filled, url, keyring):
     assert await asyncio.to_thread(examine, url, keyring) == []
 
 
+INVITED_NOBODY = """
+    INSERT INTO invitations
+        (tenant_id, user_id, role_id, invited_by, created_at, updated_at, accepted_at, rejected_at)
+    SELECT tenant_id, 'gone', id, 'u1', 1, 0, 0, 0 FROM roles
+"""
+
+
 @pytest.mark.parametrize(
     "statements, table, problem",
     [
@@ -213,6 +220,15 @@ async def test_a_whole_database_has_no_findings(filled, url, keyring):
         (["DELETE FROM channels"], "connections", "channel_id names nothing"),
         (["DELETE FROM channels"], "provision_records", "made something in channels that is not there"),
         (["DELETE FROM provision_records"], "devices", "the mapping that made it is not there"),
+        (["UPDATE channels SET mapping_id = 'gone'"], "channels", "the mapping that made it is not there"),
+        (
+            [INVITED_NOBODY],
+            "invitations",
+            "user_id names nothing",
+        ),
+        (["DELETE FROM devices"], "credentials", "device_id names nothing"),
+        (["DELETE FROM devices", "DELETE FROM events"], "client_id_claims", "device_id names nothing"),
+        (["UPDATE trusted_cas SET tenant_id = 'gone'"], "trusted_cas", "tenant_id names nothing"),
         (["DELETE FROM users"], "members", "user_id names nothing"),
         (["UPDATE roles SET entity_id = 'gone'"], "roles", "entity_id names nothing"),
         (["UPDATE denials SET tenant_id = 'gone'"], "denials", "tenant_id names nothing"),
@@ -262,6 +278,18 @@ async def test_the_doctor_finds(filled, url, kind, keyring, statements, table, p
     found = examine(url, keyring)
     assert [one for one in found if one.table == table and problem in one.problem]
     assert "s3cret" not in repr(found)
+
+
+async def test_a_client_id_may_outlive_its_device_until_the_broker_was_told(filled, url, kind, keyring):
+    """Which may be away; the event that tells it is still there."""
+    await asyncio.to_thread(filled.close)
+    unguarded = "PRAGMA foreign_keys = OFF" if kind == "sqlite" else "SET session_replication_role = replica"
+    waits = (
+        "INSERT INTO events (topic, tenant_id, key, created_at) "
+        "SELECT 'access.ended', tenant_id, device_id, 1 FROM client_id_claims"
+    )
+    execute(url, unguarded, "DELETE FROM devices", waits)
+    assert [one for one in examine(url, keyring) if one.table == "client_id_claims"] == []
 
 
 async def test_another_master_key_opens_nothing(filled, url):

@@ -18,6 +18,9 @@ ANSWER_BYTES = 4 * 1024 * 1024
 
 _OVERHEAD = 1024
 """Headers, which count as payload."""
+_LINE_BYTES = 256 * 1024
+"""The longest line: the subject of the longest topic MQTT knows, 65,535 bytes, in which `.` becomes `//`. The
+broker's own bound, 4,096, would hang up on Muster when it copies a message with a long topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ def _server(node: Node) -> dict[str, Any]:
         # For Muster's answers; what devices send is bounded with their account.
         "max_payload": max(ANSWER_BYTES, limits.payload_bytes) + _OVERHEAD,
         "max_connections": limits.connections,
+        "max_control_line": _LINE_BYTES,
         # Each QoS 1 subscription is a consumer; the broker's bound of 1,000 would refuse the 501st device.
         "jetstream": {**storage, "limits": {"default_max_consumers": -1}},
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -13,10 +14,12 @@ from nats.errors import NoRespondersError
 
 from muster.core.errors import Unavailable
 from muster.plane.keys import Keys
+from muster.plane.lasting import Lasting
 
 log = structlog.get_logger("muster.broker")
 Handle = Callable[[Msg], Awaitable[None]]
 _PENDING_BYTES = 32 * 1024 * 1024
+_SAY_AGAIN_SECONDS = 30.0
 FAILURES = (NatsError, OSError)
 """What the library raises when the broker is away, or goes away meanwhile; a TimeoutError is an OSError."""
 
@@ -34,7 +37,7 @@ class Link:
         echo: bool = True,
     ) -> None:
         """Prepare; without *echo* the connection is not given the messages it sends itself."""
-        self.client = client if client is not None else Client()
+        self.client = client if client is not None else Lasting()
         self._echo = echo
         self._urls = list(urls)
         self._seed = keys.nkey(account)
@@ -43,6 +46,7 @@ class Link:
         self._on_up: list[Callable[[], Awaitable[None]]] = []
         self._is_started = False
         self._is_up = asyncio.Event()
+        self._said_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -185,6 +189,7 @@ class Link:
                 self.spawn(self._up())
             return  # lost again; the library says when it is back
         self._is_up.set()
+        self._said_at = 0.0
         log.info("broker reached", account=self._account)
         for act in self._on_up:
             self.spawn(act())
@@ -195,4 +200,9 @@ class Link:
         self._is_up.clear()
 
     async def _on_error(self, error: Exception) -> None:
-        log.debug("broker connection", account=self._account, error=type(error).__name__, says=str(error))
+        what = {"account": self._account, "error": type(error).__name__, "says": str(error)}
+        if self.is_up:
+            log.debug("broker connection", **what)
+        elif time.monotonic() - self._said_at > _SAY_AGAIN_SECONDS:
+            self._said_at = time.monotonic()
+            log.warning("broker not reached", **what)

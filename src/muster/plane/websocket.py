@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from litestar.types import Receive, Scope, Send
 
 from muster.core import messaging
@@ -17,6 +18,7 @@ from muster.plane.subjects import Address, subtopic
 from muster.web import auth
 from muster.web.desk import Desk, Request
 
+log = structlog.get_logger("muster.websocket")
 _STATUS = {Malformed: 400, Unauthenticated: 401, Forbidden: 403, NotFound: 404, Unavailable: 503}
 _POLICY_VIOLATION, _TOO_BIG, _GOING_AWAY, _TRY_LATER = 1008, 1009, 1001, 1013
 
@@ -36,7 +38,9 @@ class WebSockets:
             if not self._sockets.is_up:
                 raise Unavailable("the broker is away")
         except MusterError as error:
-            await _refuse(scope, send, error)
+            status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 400)
+            log.info("websocket refused", status=status, reason=error.message, source=_source(scope))
+            await _refuse(scope, send, status)
             return
 
         async def is_still_so() -> bool:
@@ -88,8 +92,11 @@ async def _no_answer(_: Any) -> None:
     return None
 
 
-async def _refuse(scope: Any, send: Send, error: MusterError) -> None:
-    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 400)
+def _source(scope: Any) -> str:
+    return str((scope.get("client") or ("",))[0])
+
+
+async def _refuse(scope: Any, send: Send, status: int) -> None:
     if "websocket.http.response" in (scope.get("extensions") or {}):
         start: Any = {"type": "websocket.http.response.start", "status": status, "headers": []}
         body: Any = {"type": "websocket.http.response.body", "body": b"", "more_body": False}

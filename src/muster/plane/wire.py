@@ -7,7 +7,7 @@ of it (measured in docs/decisions/0003-address-forms.md). Connecting, TLS, pings
 from collections.abc import Callable
 from typing import Any
 
-from nats.aio.client import Client
+from muster.plane.lasting import Lasting
 
 _FIRST = 1 << 32
 """The library counts its own subscriptions up from 1."""
@@ -15,8 +15,8 @@ Take = Callable[[int, bytes, bytes, bytes], bytes]
 """Given the number of a subscription, subject, header block and payload: the commands to send."""
 
 
-class Wire(Client):
-    """Like Client, with numbered subscriptions besides, whose messages one function answers."""
+class Wire(Lasting):
+    """With numbered subscriptions besides, whose messages one function answers."""
 
     def __init__(self, take: Take) -> None:
         super().__init__()

@@ -12,6 +12,8 @@ from muster.settings.values import Address, write_duration
 LISTENERS: Final = ("http", "https", "mqtt", "mqtts", "mqtt_ws", "adapter_mqtt", "adapter_mqtts")
 AES_KEYS: Final = (16, 24, 32)
 
+_NATS_SCHEMES: Final = ("nats", "tls")
+
 Complaint = tuple[str, str]
 """The setting that is wrong, and why."""
 
@@ -64,6 +66,9 @@ def _tls(settings: Settings) -> Iterator[Complaint]:
 
 
 def _broker(settings: Settings) -> Iterator[Complaint]:
+    urls = settings.nats_url.reveal().split(",") if settings.nats_url else []
+    if any(urlsplit(url.strip()).scheme not in _NATS_SCHEMES for url in urls):
+        yield "nats_url", "expected nats://host:4222, or tls://host:4222, for each node, separated by commas"
     if settings.nats_mqtt and not settings.nats_url:
         yield "nats_mqtt", "it names a port of the cluster in nats_url, which is empty"
     if settings.nats_binary and settings.nats_url:

@@ -86,10 +86,12 @@ _LINKS: tuple[tuple[sa.Table, tuple[str, ...], tuple[sa.Column[Any], ...]], ...]
     (t.connections, ("channel_id", "tenant_id"), (t.channels.c.id, t.channels.c.tenant_id)),
     (t.bootstrap_configs, ("device_id", "tenant_id"), _DEVICE),
     (t.presences, ("device_id", "tenant_id"), _DEVICE),
-    (t.client_id_claims, ("device_id", "tenant_id"), _DEVICE),
+    (proofs.credentials, ("device_id", "tenant_id"), _DEVICE),
+    (proofs.credential_sets, ("device_id", "tenant_id"), _DEVICE),
     (t.members, ("role_id", "tenant_id"), (t.roles.c.id, t.roles.c.tenant_id)),
     (t.members, ("user_id",), (t.users.c.id,)),
     (t.invitations, ("role_id", "tenant_id"), (t.roles.c.id, t.roles.c.tenant_id)),
+    (t.invitations, ("user_id",), (t.users.c.id,)),
     (t.devices, ("group_id", "tenant_id"), (t.groups.c.id, t.groups.c.tenant_id)),
     (t.channels, ("group_id", "tenant_id"), (t.groups.c.id, t.groups.c.tenant_id)),
     (t.groups, ("parent_id", "tenant_id"), (t.groups.c.id, t.groups.c.tenant_id)),
@@ -106,7 +108,16 @@ _OF_TENANTS = (
     t.provision_records,
     proofs.denials,
     t.usages,
+    proofs.trusted_cas,
+    t.webhooks,
 )
+_AWAITS_THE_BROKER = sa.exists(
+    sa.select(1).where(
+        t.events.c.tenant_id == t.client_id_claims.c.tenant_id,
+        t.events.c.key == t.client_id_claims.c.device_id,
+    )
+)
+"""A client id stays claimed until the broker, which may be away, has dropped what it keeps for it."""
 _ENTITIES = {Kind.TENANT: t.tenants, Kind.GROUP: t.groups, Kind.DEVICE: t.devices, Kind.CHANNEL: t.channels}
 
 
@@ -115,6 +126,7 @@ def _references(connection: sa.Connection) -> Iterator[Iterator[Finding]]:
         yield _link(connection, table, columns, target)
     for table in _OF_TENANTS:
         yield _link(connection, table, ("tenant_id",), (t.tenants.c.id,))
+    yield _link(connection, t.client_id_claims, ("device_id", "tenant_id"), _DEVICE, ~_AWAITS_THE_BROKER)
     for kind, target_table in _ENTITIES.items():
         named = t.roles.c.entity_kind == kind.value
         yield _link(connection, t.roles, ("entity_id",), (target_table.c.id,), named)
@@ -143,7 +155,7 @@ def _link(
 
 
 def _records(connection: sa.Connection, flavor: Flavor) -> Iterator[Iterator[Finding]]:
-    """A mapping whose answer still stands is whole; a device that a mapping made belongs to one."""
+    """A mapping whose answer still stands is whole; what a mapping made belongs to one."""
     record = t.provision_records
     for column, target in ((record.c.device_ids, t.devices), (record.c.channel_ids, t.channels)):
         made = flavor.elements(column)
@@ -155,12 +167,14 @@ def _records(connection: sa.Connection, flavor: Flavor) -> Iterator[Iterator[Fin
             .where(record.c.answer_sealed.is_not(None), ~sa.exists(there)),
             f"it made something in {target.name} that is not there",
         )
-    device = t.devices
-    of = sa.select(1).where(
-        record.c.tenant_id == device.c.tenant_id, record.c.external_id == device.c.mapping_id
-    )
-    orphans = sa.select(*_DEVICE).where(device.c.mapping_id.is_not(None), ~sa.exists(of))
-    yield _half_made(connection, orphans, "the mapping that made it is not there", "devices")
+    for made_of in (t.devices, t.channels):
+        of = sa.select(1).where(
+            record.c.tenant_id == made_of.c.tenant_id, record.c.external_id == made_of.c.mapping_id
+        )
+        orphans = sa.select(made_of.c.id, made_of.c.tenant_id).where(
+            made_of.c.mapping_id.is_not(None), ~sa.exists(of)
+        )
+        yield _half_made(connection, orphans, "the mapping that made it is not there", made_of.name)
 
 
 def _half_made(

@@ -13,10 +13,12 @@ _WORDS = {
     shape.name: re.sub(r"(?<!^)(?=[A-Z])", " ", noun.__name__).lower() for noun, shape in SHAPES.items()
 }
 
+_PLACES = {"tenant_id", "entity_kind", "entity_id"}
+
 
 def _fields(columns: list[str]) -> str:
-    """Name what a caller gave: the tenant goes without saying, a digest stands for its secret."""
-    given = [name.removesuffix("_digest") for name in columns if name != "tenant_id"] or columns
+    """Name what a caller gave: where it belongs goes without saying, a digest stands for its secret."""
+    given = [name.removesuffix("_digest") for name in columns if name not in _PLACES] or columns
     return " and ".join("auth-id" if name == "auth_key" else name for name in given)
 
 

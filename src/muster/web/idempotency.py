@@ -70,7 +70,7 @@ def once(
     kept = _kept(tx, reply_ids)
     if kept is not None and kept.created_at > tx.now - KEPT:
         if kept.body_digest not in tx.digests(_PURPOSE, mark.body):
-            raise KeyReused
+            raise KeyReused("the idempotency key was used for another body")
         return _restored(kept)
     answer = work(tx, caller)
     if kept is not None:

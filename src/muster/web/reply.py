@@ -54,6 +54,11 @@ def _content_type(media_type: str) -> tuple[bytes, bytes]:
     return _CONTENT_TYPES.setdefault(media_type, (b"content-type", media_type.encode("ascii")))
 
 
+def segment(name: str) -> str:
+    """Spell an id as one segment of a path (RFC 3986, 3.3)."""
+    return quote(name, safe="!$&'()*+,;=:@")
+
+
 def field_value(value: str) -> bytes:
     """Encode a header's value; what is not printable ASCII is percent-encoded, so no line can be broken."""
     if not (value.isascii() and value.isprintable()):

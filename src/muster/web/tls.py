@@ -305,3 +305,9 @@ class TlsWebSocketProtocol(WebSocketsSansIOProtocol):
         shown = client_tls(transport)
         if shown is not None:
             self.app = with_tls(self.app, shown)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            # A refusal is an answer, too; uvicorn would complain that there was none.
+            self.handshake_complete = True

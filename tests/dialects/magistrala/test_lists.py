@@ -166,6 +166,8 @@ def test_clients_by_channel_group_and_kind_of_connection(muster: Muster, domain:
     for path in (f"/{domain}/clients/{ids['pub']}/channels", f"/clients/{ids['pub']}/channels"):
         assert ["c"] == [one["name"] for one in muster.get(path, owner)["channels"]]
     assert 0 == muster.get(f"/{domain}/channels?client={ids['none']}", owner)["total"]
+    for kind in ("clients", "channels"):
+        assert 400 == muster.ask("GET", f"/{domain}/{kind}?connection_type=both", owner).status_code
     group = muster.make(f"/{domain}/groups", owner, {"name": "g"})["id"]
     muster.make(f"/{domain}/clients/{ids['none']}/parent", owner, {"parent_group_id": group})
     page = muster.get(f"/{domain}/clients?group={group}", owner)

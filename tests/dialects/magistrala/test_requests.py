@@ -258,6 +258,7 @@ def test_what_is_missing_or_wrong_is_named(
         ),
         ({"role": "king"}, "invalid client role"),
         ({"status": "deleted"}, "invalid status"),
+        ({"profile_picture": "javascript:alert(1)"}, "invalid profile picture url"),
     ],
 )
 def test_registering_says_what_is_missing(muster: Muster, change: dict[str, object], error: str):
@@ -348,6 +349,21 @@ def test_a_taken_id_alias_username_or_secret_is_409(
     assert 409 == muster.ask("POST", "/users", json=new).status_code
     new |= {"email": "fresh@example.com", "credentials": {"username": other.username, "secret": "12345678"}}
     assert 409 == muster.ask("POST", "/users", json=new).status_code
+
+
+def test_a_taken_name_of_a_role_is_said_in_words_of_the_request(muster: Muster, domain: str, owner: Person):
+    """Not in those of the database."""
+    muster.make(f"/domains/{domain}/roles", owner, {"role_name": "r", "optional_actions": ["read"]})
+    answer = muster.ask("POST", f"/domains/{domain}/roles", owner, json={"role_name": "r"})
+    assert (409, "a role with this name exists already") == (answer.status_code, answer.json()["error"])
+
+
+def test_the_location_of_a_channel_is_a_path_whatever_its_id(muster: Muster, domain: str, owner: Person):
+    """Percent-encoded where a path needs it, so that it can be followed as it is."""
+    for id_, spelled in (("hall 1:a", "hall%201:a"), ("grün?#%", "gr%C3%BCn%3F%23%25")):
+        answer = muster.ask("POST", f"/{domain}/channels", owner, json={"id": id_})
+        assert f"/channels/{spelled}" == answer.headers["location"]
+        assert id_ == muster.get(f"/{domain}{answer.headers['location']}", owner)["id"]
 
 
 def test_names_need_not_be_unique(muster: Muster, domain: str, owner: Person):

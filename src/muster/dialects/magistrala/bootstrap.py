@@ -16,6 +16,7 @@ from muster.dialects.magistrala.options import Options
 from muster.web import fetching
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.fetching import Fetch
+from muster.web.reply import segment
 from muster.web.wire import number, text, window
 
 MAX_EXTERNAL = 1024
@@ -187,7 +188,7 @@ def _content(content: str | None, options: Options) -> str | None:
 
 
 def _created(made: BootstrapConfig) -> Reply:
-    return Reply(status=201, headers={"Location": f"/clients/configs/{made.device_id}"})
+    return Reply(status=201, headers={"Location": f"/clients/configs/{segment(made.device_id)}"})
 
 
 @post("/{domain:str}/clients/configs", operation_id="createConfig", status_code=201)

@@ -14,6 +14,7 @@ from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.clients import UUID, flow, in_group, itself
 from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.reply import segment
 from muster.web.wire import text, window
 
 FILTERS: queries.Schemas = {
@@ -45,7 +46,7 @@ def draft(data: wire.NewChannel, options: Options) -> registry.NewChannel:
 
 
 def _created(made: list[Channel]) -> Reply:
-    location = {"Location": f"/channels/{made[0].id}"}
+    location = {"Location": f"/channels/{segment(made[0].id)}"}
     return Reply(status=201, body=wire.channel(made[0]), headers=location)
 
 
@@ -88,8 +89,9 @@ async def _listed(
     request: AnyRequest, desk: Desk, domain: TenantId | None, client: str | None, *, must_exist: bool
 ) -> Rendered[wire.ChannelPage]:
     conditions = [*in_group(request), *queries.filters(request, "name", "id")]
+    kinds = flow(request)
     if client is not None:
-        conditions.append(Connected(client, flow(request)))
+        conditions.append(Connected(client, kinds))
     order, asked, rights = queries.order(request), window(request), queries.rights(request)
 
     def listed(tx: Tx, caller: Caller) -> Reply:

@@ -125,8 +125,9 @@ async def _listed(
     request: AnyRequest, tenant: TenantId, desk: Desk, channel: str | None, *, must_exist: bool
 ) -> Rendered[wire.ClientPage]:
     conditions = [*in_group(request), *queries.filters(request, "name", "id", "identity")]
+    kinds = flow(request)
     if channel is not None:
-        conditions.append(Connected(channel, flow(request)))
+        conditions.append(Connected(channel, kinds))
     order, asked, rights = queries.order(request, ORDERS), window(request), queries.rights(request)
 
     def listed(tx: Tx, caller: Caller) -> Reply:

@@ -71,8 +71,14 @@ async def _draft(data: wire.NewUser, desk: Desk, options: Options) -> users.NewU
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
         metadata=options.metadata(data.metadata),
-        picture=data.profile_picture or "",
+        picture=_picture(data.profile_picture) if data.profile_picture else "",
     )
+
+
+def _picture(address: str | None) -> str:
+    if not re.fullmatch(r"https?://\S+", address or ""):
+        raise Malformed("invalid profile picture url")
+    return address or ""
 
 
 def _name(name: str) -> str:
@@ -297,9 +303,7 @@ async def update_picture(
     request: AnyRequest, user_id: str, data: wire.Picture, desk: Desk
 ) -> Rendered[wire.UserOut]:
     """Change the address of the profile picture."""
-    picture = data.profile_picture or ""
-    if not re.fullmatch(r"https?://\S+", picture):
-        raise Malformed("invalid profile picture url")
+    picture = _picture(data.profile_picture)
     return await _update(request, desk, user_id, lambda user: replace(user, picture=picture))
 
 
