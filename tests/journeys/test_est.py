@@ -80,7 +80,7 @@ def test_whoever_cannot_prove_anything_gets_nothing(tmp_path: Path) -> None:
         assert 400 == body_and_status(server.curl("-X", "POST", *TYPE, *known, path=ENROL))[1]
         with server.client() as http:
             plain = http.post(ENROL, content=csr.read_bytes(), auth=("gw", "key of gw"))
-            assert 403 == plain.status_code
+            assert (403, "EST needs HTTPS\n") == (plain.status_code, plain.text)
             attributes = http.get("/.well-known/est/csrattrs")
             assert 200 == attributes.status_code
         body, status = body_and_status(server.curl(path="/.well-known/est/cacerts"))

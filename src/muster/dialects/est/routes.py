@@ -9,12 +9,12 @@ from litestar.di import Provide
 
 from muster.core import pki
 from muster.core.certificates import Certificate, CertificateRequest, Shown
-from muster.core.errors import Forbidden, Malformed, NotFound, TooLarge, Unauthenticated
+from muster.core.errors import Malformed, NotFound, TooLarge, Unauthenticated
 from muster.core.keyholders import Pki, Signer
 from muster.core.model import Device, Secret
 from muster.core.ports import Tx
 from muster.core.throttle import Throttle
-from muster.dialects.est.problems import problem
+from muster.dialects.est.problems import NotSecure, problem
 from muster.web import auth
 from muster.web.app import Dialect
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
@@ -55,7 +55,7 @@ def _pairs(encoded: str) -> tuple[tuple[str, Secret], ...]:
 async def _proof(request: AnyRequest, est: Est) -> Proof:
     mine = incoming(request)
     if mine.scope["scheme"] != "https":
-        raise Forbidden("EST needs HTTPS")
+        raise NotSecure
     scheme, encoded = auth.scheme_and_rest(mine.field(b"authorization"))
     if scheme == "basic":
         return _pairs(encoded)
