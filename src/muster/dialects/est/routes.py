@@ -64,6 +64,16 @@ async def _proof(request: AnyRequest, est: Est) -> Proof:
     return await est.pki.verify(mine.client_chain)
 
 
+def _attempts(request: AnyRequest) -> list[tuple[str, str, str]]:
+    """Name the guesses a request makes: one for each external id it may mean, from where it comes.
+
+    A certificate is no guess; so a device that shows a bad one holds up no other of its network.
+    """
+    mine = incoming(request)
+    scheme, encoded = auth.scheme_and_rest(mine.field(b"authorization"))
+    return [("est", name, mine.source) for name, _ in (_pairs(encoded) if scheme == "basic" else ())]
+
+
 def _device(tx: Tx, proof: Proof) -> Device:
     if isinstance(proof, Shown):
         return pki.enrolled(tx, proof)
@@ -84,21 +94,23 @@ def _csr(body: bytes) -> str:
 
 
 async def _issue(request: AnyRequest, desk: Desk, est: Est, body: bytes) -> Rendered[bytes]:
-    source = incoming(request).source
-    est.throttle.check(("est", source), desk.clock())
+    attempts = _attempts(request)
+    for attempt in attempts:
+        est.throttle.check(attempt, desk.clock())
     asked = CertificateRequest(ttl_seconds=est.ttl_seconds, csr=_csr(body))
 
     def shown(made: Certificate) -> Reply:
         return Reply(body=est.pki.certs_only(made.certificate), headers=_BASE64, media_type=CERTS)
 
-    async def attempt(signer: Signer) -> Rendered[bytes]:
+    async def issue(signer: Signer) -> Rendered[bytes]:
         return await desk.run_open(request, _enrol, proof, asked, signer, reply=shown)
 
     try:
         proof = await _proof(request, est)
-        return await issuing(est.pki, attempt)
+        return await issuing(est.pki, issue)
     except (Unauthenticated, NotFound):
-        est.throttle.failed(("est", source), desk.clock())
+        for attempt in attempts:
+            est.throttle.failed(attempt, desk.clock())
         raise Unauthenticated from None
 
 
