@@ -30,12 +30,12 @@ from muster.web.body import Limits
 from muster.web.choose import Dialect, choose
 from muster.web.desk import Desk
 from muster.web.endpoints import Endpoint, endpoints
-from muster.web.errors import Broken, NoRoute, WrongMethod
+from muster.web.errors import BadPath, Broken, NoRoute, WrongMethod
 from muster.web.observe import Observer
 from muster.web.operations import About, Operations
 from muster.web.reply import Rendered, render
 from muster.web.request import Request
-from muster.web.routes import Routes, split
+from muster.web.routes import Routes, readable, split
 
 __all__ = ["About", "App", "Dialect", "Limits", "build"]
 
@@ -144,8 +144,8 @@ class App:
 
     async def _answer(self, request: Request) -> Rendered[Any]:
         scope = request.scope
-        segments = split(scope.get("raw_path") or scope["path"].encode())
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        segments = self._segments(request, method)
         found = self._routes.one(method, segments)
         if found is None:
             own = await self._operations.answer(request, segments)
@@ -163,6 +163,16 @@ class App:
         if not isinstance(answer, Rendered):
             raise TypeError(f"{endpoint.handler} must answer through its desk")
         return answer
+
+    def _segments(self, request: Request, method: str) -> list[str]:
+        path = request.scope.get("raw_path") or request.scope["path"].encode()
+        try:
+            return split(path)
+        except BadPath:
+            # The error is said in the way of the dialect whose path it would be, were it one.
+            segments = split(readable(path))
+            self._address(request, segments, self._routes.find(method, segments).dialects)
+            raise
 
     async def _evidence(self, request: Request, kinds: frozenset[int]) -> Evidence:
         login = self._dialects[request.dialect].login
@@ -193,11 +203,15 @@ class App:
     def _nowhere(
         self, request: Request, segments: list[str], dialects: frozenset[str], allow: tuple[str, ...]
     ) -> MusterError:
+        self._address(request, segments, dialects)
+        return WrongMethod(allow) if allow else NoRoute()
+
+    def _address(self, request: Request, segments: list[str], dialects: frozenset[str]) -> None:
+        """Say in whose way a request is answered that leads nowhere."""
         head = self._routes.head(segments)
         names = dialects or ({head} if head else self._dialects.keys())
         candidates = [dialect for name, dialect in self._dialects.items() if name in names]
         request.dialect = choose(request, candidates, {}).name
-        return WrongMethod(allow) if allow else NoRoute()
 
     def _spoken(self, request: Request) -> Dialect:
         dialect = self._dialects.get(request.dialect, self._default)

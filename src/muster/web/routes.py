@@ -4,6 +4,7 @@ In each dialect the most literal template that fits a path is the resource, as i
 does not take is not looked for in a less literal one.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -70,6 +71,14 @@ def split(raw_path: bytes) -> list[str]:
     if segments and not segments[-1]:
         del segments[-1]
     return segments
+
+
+_UNREADABLE = re.compile(rb"%(?:00|[89A-Fa-f][0-9A-Fa-f])|[\x00\x80-\xff]")
+
+
+def readable(raw_path: bytes) -> bytes:
+    """Give the path with a question mark for each octet that may not be text: one that split takes."""
+    return _UNREADABLE.sub(b"?", raw_path)
 
 
 class Routes(Generic[T]):
