@@ -78,7 +78,9 @@ def test_from_mapping_to_revocation(tmp_path: Path) -> None:
             "renewal",
             "ocsp",
             "crl",
-        } <= surfaces
+            "ocsp_cached",
+            "crl_cached",
+        } == surfaces
 
         refused_everywhere(server, pair, channel)
         server.stop()

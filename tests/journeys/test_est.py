@@ -78,9 +78,15 @@ def test_whoever_cannot_prove_anything_gets_nothing(tmp_path: Path) -> None:
         assert 401 == body_and_status(server.curl(*sent, "-u", "gw:wrong", path=ENROL))[1]
         assert 400 == body_and_status(server.curl("--data-binary", "nonsense", *TYPE, *known, path=ENROL))[1]
         assert 400 == body_and_status(server.curl("-X", "POST", *TYPE, *known, path=ENROL))[1]
+        for guess in [*(f"gw:guess{n}" for n in range(10)), "gw:guess:with:colons", *known[1:]]:
+            status = body_and_status(server.curl(*sent, "-u", guess, path=ENROL))[1]
+        assert 429 == status
+        operator.map("gw-2")
+        other = ("-u", "gw-2:key of gw-2")
+        assert 200 == body_and_status(server.curl(*sent, *other, path=ENROL))[1]
         with server.client() as http:
-            plain = http.post(ENROL, content=csr.read_bytes(), auth=("gw", "key of gw"))
-            assert 403 == plain.status_code
+            plain = http.post(ENROL, content=csr.read_bytes(), auth=("gw-2", "key of gw-2"))
+            assert (403, "EST needs HTTPS\n") == (plain.status_code, plain.text)
             attributes = http.get("/.well-known/est/csrattrs")
             assert 200 == attributes.status_code
         body, status = body_and_status(server.curl(path="/.well-known/est/cacerts"))

@@ -187,6 +187,7 @@ def test_the_story_of_the_seed(station: Station, tmp_path: Path, key: str, has_i
         said["headers"]["orig_adapter"],
         said["headers"]["qos"],
     )
+    assert not [name for name in said["headers"] if name.startswith("Nats-")]
     device = said["headers"]["device_id"]
 
     assert curl(station, chain, private, "/event", "again") == 202

@@ -126,6 +126,7 @@ def things(document: PortDocument) -> None:
     reply = document.curl(f"{CURL} -X POST {JSON} {AUTH} {HOST}/things/bulk -d '{body}'")
     expect(document, reply, 201, {"things": [thing(0, "weio"), thing(1, "bob")]})
     assert "222" == reply.headers["content-length"]
+    assert "Location" == reply.headers["access-control-expose-headers"]
 
     log_in(document, "lists@email.com")
     for name in ("weio", "myapp"):

@@ -56,8 +56,9 @@ def test_every_request_in_order(tmp_path: Path, kind: str, database_url: Callabl
 
 
 def expect(document: Document, reply: Reply, status: int, printed: Any, **headers: str) -> None:
-    """Status, headers and body are the printed ones; `access-control-…` is upstream's proxy speaking."""
+    """Status, headers and body are the printed ones; those of upstream's proxy, too, but for its name."""
     assert status == reply.status, reply.body
+    assert "Location" == reply.headers["access-control-expose-headers"]
     if printed is not None:
         assert "application/json" == reply.headers["content-type"]
         assert [] == document.compare(printed, reply.json()), reply.body

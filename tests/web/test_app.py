@@ -1,6 +1,7 @@
 """The door finds what a request means, and whatever is wrong with it becomes a clear answer."""
 
 import asyncio
+import json
 import uuid
 
 import pytest
@@ -108,6 +109,7 @@ async def test_a_path_that_is_no_text_is_refused(door: Door, sent: str):
     """NUL, broken UTF-8 and lone surrogates are the caller's mistake, not a fault of ours."""
     answer = await door.raw({"raw_path": f"/things/{sent}".encode()})
     assert answer[0]["status"] == 400
+    assert json.loads(answer[1]["body"]) == {"error": "BadPath"}, "things are of the south"
 
 
 async def test_a_path_that_is_no_text_is_refused_by_the_dialect_that_knows_it(door: Door):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.web.errors import BadPath
-from muster.web.routes import Routes, split
+from muster.web.routes import Routes, guess, split
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,10 @@ def test_a_path_is_split_before_it_is_decoded(sent: bytes, segments: list[str]):
 
 @pytest.mark.parametrize("sent", [b"/a%00", b"/a\0", b"/%ff", b"/\xff"])
 def test_a_path_that_is_no_text_is_refused(sent: bytes):
-    """NUL and broken UTF-8."""
+    """NUL and broken UTF-8; guessed, it shows at least where it leads."""
     with pytest.raises(BadPath):
         split(sent)
+    assert len(guess(sent)) == 1
 
 
 # --- against the plainest way to do it -----------------------------------------------------------------

@@ -44,6 +44,8 @@ class Dialect:
     """Names of dialects of which a request means one: its errors are said in that one's way."""
     login: Callable[[Request], Awaitable[Evidence | None]] | None = None
     """Tells who calls where the header Authorization is no user's token; None: it is a token after all."""
+    exposed: bytes = b""
+    """Headers that scripts in pages may read from its successes, as upstream's proxy says (CORS)."""
     allows_origins: bool = False
     """Whether pages of any origin may call it (CORS); they send their credentials by themselves."""
     tenant_variable: str = ""

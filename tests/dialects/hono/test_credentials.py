@@ -152,7 +152,11 @@ async def test_an_auth_id_is_one_devices(door_on_each: Door):
     one, two = await door.device(tenant), await door.device(tenant)
     secret = {"type": "psk", "auth-id": "same", "secrets": [{"key": "AAAA"}]}
     assert 204 == (await door("PUT", f"/v1/credentials/{tenant}/{one}", json=[secret])).status_code
-    assert 409 == (await door("PUT", f"/v1/credentials/{tenant}/{two}", json=[secret])).status_code
+    taken = await door("PUT", f"/v1/credentials/{tenant}/{two}", json=[secret])
+    assert (409, {"error": "a credential with this type and auth-id exists already"}) == (
+        taken.status_code,
+        taken.json(),
+    )
     assert [] == (await door("GET", f"/v1/credentials/{tenant}/{two}")).json()
     assert 204 == (await door("PUT", await place(door), json=[secret])).status_code
 
@@ -207,11 +211,24 @@ async def test_a_raw_public_key_is_shown(door: Door):
 
 
 async def test_unknown_types_keep_what_they_bring(door: Door):
-    """The type's name is checked, nothing else."""
+    """The type's name is checked, nothing else; nothing is stripped, adapters get it, too (spec A.7)."""
     path = await place(door)
-    body = {"type": "my-own", "auth-id": "a b", "secrets": [{"whatever": {"x": 1}}], "more": 2}
+    body = {"type": "my-own", "auth-id": "a b", "secrets": [{"whatever": {"x": 1}}, {}], "more": {"y": 2}}
     assert 204 == (await door("PUT", path, json=[body])).status_code
-    assert {"x": 1} == (await door("GET", path)).json()[0]["secrets"][0]["whatever"]
+    (shown,) = (await door("GET", path)).json()
+    assert {"x": 1} == shown["secrets"][0]["whatever"]
+    assert {"y": 2} == shown["more"]
+    asked = {"type": "my-own", "auth-id": "a b"}
+    southbound = await door("POST", f"/v1/southbound/credentials/{path.split('/')[3]}", json=asked)
+    assert {"y": 2} == southbound.json()["more"]
+    assert {"id", "enabled"} == set(southbound.json()["secrets"][1])
+    assert 204 == (await door("PUT", path, json=[shown])).status_code
+    assert [shown] == (await door("GET", path)).json()
+    del shown["more"]
+    assert 204 == (await door("PUT", path, json=[shown])).status_code
+    assert [shown] == (await door("GET", path)).json()
+    for wrong in ({"device-id": "d"}, {"secrets": [{"": 1}]}):
+        assert 400 == (await door("PUT", path, json=[body | wrong])).status_code
 
 
 async def test_no_secret_is_stored_in_the_open(door: Door, sqlite_store):

@@ -6,11 +6,17 @@ from muster.core import errors as core
 from muster.web import errors as web
 from muster.web.desk import Reply
 
+
+class NotSecure(core.Forbidden):
+    """EST came over plain HTTP: the key would be everybody's."""
+
+
 SAID: dict[type[Exception], tuple[int, str]] = {
     core.Malformed: (400, "the request cannot be understood"),
     core.Unsupported: (415, "the content type is not supported"),
     core.TooLarge: (413, "the request is too large"),
     core.Unauthenticated: (401, "show a certificate, or the external id and key"),
+    NotSecure: (403, "EST needs HTTPS"),
     core.Forbidden: (403, "the device may not enrol"),
     core.NotFound: (404, "there is nothing here"),
     core.Conflict: (409, "the key is in use"),

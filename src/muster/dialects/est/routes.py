@@ -9,12 +9,12 @@ from litestar.di import Provide
 
 from muster.core import pki
 from muster.core.certificates import Certificate, CertificateRequest, Shown
-from muster.core.errors import Forbidden, Malformed, NotFound, TooLarge, Unauthenticated
+from muster.core.errors import Malformed, NotFound, TooLarge, Unauthenticated
 from muster.core.keyholders import Pki, Signer
 from muster.core.model import Device, Secret
 from muster.core.ports import Tx
 from muster.core.throttle import Throttle
-from muster.dialects.est.problems import problem
+from muster.dialects.est.problems import NotSecure, problem
 from muster.web import auth
 from muster.web.app import Dialect
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
@@ -55,13 +55,23 @@ def _pairs(encoded: str) -> tuple[tuple[str, Secret], ...]:
 async def _proof(request: AnyRequest, est: Est) -> Proof:
     mine = incoming(request)
     if mine.scope["scheme"] != "https":
-        raise Forbidden("EST needs HTTPS")
+        raise NotSecure
     scheme, encoded = auth.scheme_and_rest(mine.field(b"authorization"))
     if scheme == "basic":
         return _pairs(encoded)
     if not mine.client_chain:
         raise Unauthenticated
     return await est.pki.verify(mine.client_chain)
+
+
+def _attempts(request: AnyRequest) -> list[tuple[str, str, str]]:
+    """Name the guesses a request makes: one for each external id it may mean, from where it comes.
+
+    A certificate is no guess; so a device that shows a bad one holds up no other of its network.
+    """
+    mine = incoming(request)
+    scheme, encoded = auth.scheme_and_rest(mine.field(b"authorization"))
+    return [("est", name, mine.source) for name, _ in (_pairs(encoded) if scheme == "basic" else ())]
 
 
 def _device(tx: Tx, proof: Proof) -> Device:
@@ -84,21 +94,23 @@ def _csr(body: bytes) -> str:
 
 
 async def _issue(request: AnyRequest, desk: Desk, est: Est, body: bytes) -> Rendered[bytes]:
-    source = incoming(request).source
-    est.throttle.check(("est", source), desk.clock())
+    attempts = _attempts(request)
+    for attempt in attempts:
+        est.throttle.check(attempt, desk.clock())
     asked = CertificateRequest(ttl_seconds=est.ttl_seconds, csr=_csr(body))
 
     def shown(made: Certificate) -> Reply:
         return Reply(body=est.pki.certs_only(made.certificate), headers=_BASE64, media_type=CERTS)
 
-    async def attempt(signer: Signer) -> Rendered[bytes]:
+    async def issue(signer: Signer) -> Rendered[bytes]:
         return await desk.run_open(request, _enrol, proof, asked, signer, reply=shown)
 
     try:
         proof = await _proof(request, est)
-        return await issuing(est.pki, attempt)
+        return await issuing(est.pki, issue)
     except (Unauthenticated, NotFound):
-        est.throttle.failed(("est", source), desk.clock())
+        for attempt in attempts:
+            est.throttle.failed(attempt, desk.clock())
         raise Unauthenticated from None
 
 

@@ -132,7 +132,26 @@ async def _read(item: dict[str, Any], reading: Reading) -> Read:
         raise Malformed("the auth-id breaks the rule for auth-ids")
     auth_id, auth_key = names(data.type, data.auth_id, reading.options)
     proofs = [await _proof(data.type, secret, reading.options) for secret in data.secrets or ()]
+    if isinstance(data, Loose):
+        proofs = _with_members(proofs, item)
     return _draft(data, auth_id, auth_key, proofs, reading)
+
+
+_MEMBERS = ""
+"""Under this name the first secret of a loose credential keeps the credential's further members, sealed."""
+_OF_LOOSE = {"type", "auth-id", "enabled", "ext", "comment", "secrets"}
+
+
+def _with_members(proofs: Sequence[Proof], item: dict[str, Any]) -> list[Proof]:
+    if "device-id" in item:
+        raise Malformed("a credential is of the device in the path: it has no device-id")
+    if any(_MEMBERS in proof.others for proof in proofs):
+        raise Malformed("a member needs a name")
+    more = {name: value for name, value in item.items() if name not in _OF_LOOSE}
+    return [
+        replace(proof, others={**proof.others, _MEMBERS: more if place == 0 else {}})
+        for place, proof in enumerate(proofs)
+    ]
 
 
 def convert(item: Any, kind: Any) -> Any:
@@ -273,11 +292,18 @@ def shown(credential: Credential, *, for_adapters: bool = False) -> dict[str, An
         "enabled": credential.is_enabled,
         "ext": dict(credential.extensions) or None,
         "comment": credential.comment or None,
+        **_members(credential),
         "secrets": [_shown(credential.type, proof, for_adapters=for_adapters) for proof in credential.proofs],
     }
     if for_adapters:
         document = {"device-id": credential.device_id} | document
     return {name: value for name, value in document.items() if value is not None}
+
+
+def _members(credential: Credential) -> dict[str, Any]:
+    return {
+        name: value for proof in credential.proofs for name, value in proof.others.get(_MEMBERS, {}).items()
+    }
 
 
 def _shown(type_: str, proof: Proof, *, for_adapters: bool) -> dict[str, Any]:
@@ -287,7 +313,7 @@ def _shown(type_: str, proof: Proof, *, for_adapters: bool) -> dict[str, Any]:
         "not-before": write_time(proof.not_before),
         "not-after": write_time(proof.not_after),
         "comment": proof.comment or None,
-        **proof.others,
+        **{name: value for name, value in proof.others.items() if name != _MEMBERS},
     }
     if type_ == RAW_KEY or for_adapters:
         document |= {"key": proof.key or None, "algorithm": proof.algorithm or None}

@@ -35,5 +35,6 @@ def dialect(options: Options, more: Sequence[Router] = ()) -> Dialect:
         schemes=frozenset({"bearer", "client"}),
         unmarked=frozenset({"/mapping"}),
         line_end=b"\n",
+        exposed=b"Location",
         tenant_variable="domain",
     )

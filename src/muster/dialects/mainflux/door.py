@@ -44,4 +44,5 @@ def dialect(options: Options, more: Sequence[Router] = ()) -> Dialect:
         unmarked=frozenset({"/mapping"}) if options.has_mapping else frozenset(),
         shapes={"POST /users": _is_legacy_user},
         line_end=b"\n",
+        exposed=b"Location",
     )

@@ -113,9 +113,8 @@ class Downstream:
 
         async def pass_on(message: Msg) -> None:
             kind = message.subject.split(".")[1]
-            taken = Taken(
-                kind=kind, headers=message.headers or {}, payload=message.data, number=_number(message)
-            )
+            said = {k: v for k, v in (message.headers or {}).items() if not k.startswith("Nats-")}
+            taken = Taken(kind=kind, headers=said, payload=message.data, number=_number(message))
             with contextlib.suppress(asyncio.QueueFull):
                 passed.put_nowait(taken)
 

@@ -13,6 +13,8 @@ from muster.web.wire import rfc3339, seconds
 
 LIST_DAYS = 7
 """How long a revocation list that somebody fetched before may still be used by them."""
+ANSWER_HOURS = 1
+"""The same of an answer about one certificate (OCSP)."""
 
 
 class NewCertificate(In, kw_only=True):
@@ -152,6 +154,7 @@ def receipt(done: Receipt) -> Revoked:
     """Show what a revocation did, and from when on it is true where."""
     at = rfc3339(done.revoked_at)
     end_of_lists = rfc3339(Instant(done.revoked_at + LIST_DAYS * 86_400_000_000))
+    end_of_answers = rfc3339(Instant(done.revoked_at + ANSWER_HOURS * 3_600_000_000))
     in_one_second = rfc3339(Instant(done.revoked_at + 1_000_000))
     barred = "" if done.is_last else "the client has another certificate that is good"
     return Revoked(
@@ -166,6 +169,7 @@ def receipt(done: Receipt) -> Revoked:
             Surface(surface="renewal", takes_effect=at),
             Surface(surface="ocsp", takes_effect=at),
             Surface(surface="crl", takes_effect=at),
+            Surface(surface="ocsp_cached", takes_effect=end_of_answers, note="where it was fetched before"),
             Surface(surface="crl_cached", takes_effect=end_of_lists, note="where it was fetched before"),
         ],
     )
