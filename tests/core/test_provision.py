@@ -185,7 +185,7 @@ async def test_a_disconnected_device_is_not_told_to_be_whitelisted(house: House)
     device, channel = first.devices[0].id, first.channels[0].id
     await house.do(connections.disconnect, [channel], [device], m.Flow.PUBLISH)
     assert () == (await call(house, ask())).whitelisted
-    assert not (await house.store.read(fetch, "gw", Secret("key"))).is_active
+    assert not (await house.do(bootstrap.get_config, device)).is_active
 
 
 # --- taking it back ------------------------------------------------------------------------------------

@@ -3,19 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    FromClause,
-    Select,
-    and_,
-    bindparam,
-    exists,
-    func,
-    literal,
-    or_,
-    select,
-    true,
-    tuple_,
-)
+from sqlalchemy import FromClause, Select, and_, bindparam, exists, func, literal, or_, select, true, tuple_
 
 from muster.core import errors, ports
 from muster.core.actions import ACTIONS, BUILTIN_ROLE, IMPLIED
