@@ -1,8 +1,9 @@
-"""Second names: an alias or a route is never what another tenant or channel is called already.
+"""What names and ids may hold. An alias or a route is never what another tenant or channel is called already.
 
 What is taken is answered in the words of an ordinary conflict, so that it tells nobody whose id it is.
 """
 
+import re
 from collections.abc import Sequence
 
 from muster.core.errors import Conflict, Malformed
@@ -11,14 +12,37 @@ from muster.core.ports import ANYWHERE, OneOf, Tx
 
 LONGEST_KEY = 1024
 """Bytes of what is looked up by a value of the caller's: every database can index as much."""
-_UNSPEAKABLE = frozenset("/+#*>%\x7f")
+LONGEST_NAME = 1024
+"""Bytes (spec A.0)."""
+_UNSPEAKABLE = frozenset("/+#*>%")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_size(name: str, limit: int = LONGEST_NAME) -> str:
+    """Give the name, or raise Malformed beyond *limit* bytes."""
+    if len(name.encode()) > limit:
+        raise Malformed("invalid name size")
+    return name
+
+
+def check_name(name: str, limit: int = LONGEST_NAME) -> str:
+    """Give the name; Malformed beyond *limit* bytes, or with a control character (C0, DEL, C1) in it.
+
+    Names are shown in terminals, logs and CSV files, where such a character is no letter but an order.
+    """
+    if _CONTROL.search(name):
+        raise Malformed("a name may hold no control characters")
+    return check_size(name, limit)
 
 
 def check_key(field: str, value: str) -> str:
     """Give an id, route or the like; Malformed, with the name of the *field*, beyond LONGEST_KEY bytes.
 
-    Also for `.` and `..`: clients take them out of a path (RFC 3986, 5.2.4), so nobody could ask for it.
+    Also for control characters (C0, DEL, C1), and for `.` and `..`: clients take them out of a path (RFC 3986,
+    5.2.4), so nobody could ask for it.
     """
+    if _CONTROL.search(value):
+        raise Malformed(f"{field} may hold no control characters")
     if value in {".", ".."}:
         raise Malformed(f"{field} can be neither . nor ..")
     if len(value.encode()) > LONGEST_KEY:
@@ -32,7 +56,7 @@ def check_tenant_id(tenant_id: str) -> None:
     That is one with white space, control characters, or any of `/`, `+`, `#`, `*`, `>`, `%`.
     """
     check_key("id", tenant_id)
-    if any(c in _UNSPEAKABLE or c.isspace() or ord(c) < 0x20 for c in tenant_id):
+    if any(c in _UNSPEAKABLE or c.isspace() for c in tenant_id):
         raise Malformed("a tenant's id may hold no white space and none of / + # * > %")
 
 

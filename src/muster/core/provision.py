@@ -78,8 +78,7 @@ def provision(
     """
     if request.csr and not layout.makes_certificates:
         raise Malformed("the layout makes no certificates")
-    standing = _enter(tx, caller, tenant_id)
-    names.check_key("external_id", request.external_id)
+    standing = _enter(tx, caller, tenant_id, request)
     tx.lock(lock_name(tenant_id, request.external_id))
     asked = _asked(layout_digest, request)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
@@ -135,10 +134,11 @@ def _with_certificates(
     )
 
 
-def _enter(tx: Tx, caller: Caller, tenant_id: TenantId) -> access.Standing:
+def _enter(tx: Tx, caller: Caller, tenant_id: TenantId, request: Request) -> access.Standing:
     standing = access.enter(tx, caller, tenant_id)
     registry.may_create(tx, standing, Kind.DEVICE, [None])
     registry.may_create(tx, standing, Kind.CHANNEL, [None])
+    names.check_key("external_id", request.external_id)
     return standing
 
 
@@ -149,7 +149,7 @@ def preview(
 
     Conflict when the external id is in use otherwise, as for provision.
     """
-    standing = _enter(tx, caller, tenant_id)
+    standing = _enter(tx, caller, tenant_id, request)
     made = tx.find(ProvisionRecord, tenant_id, external_id=request.external_id)
     if made is not None and has_devices(tx, made):
         _require_same(tx, standing, made, _asked(layout_digest, request))

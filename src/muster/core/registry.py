@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from muster.core import access, connections, events, names, validity, webhooks
 from muster.core.access import Caller, Standing, record, require
-from muster.core.errors import Forbidden, LimitReached, Malformed, NotFound, SameStatus
+from muster.core.errors import Forbidden, LimitReached, NotFound, SameStatus
 from muster.core.identity import Denial, FirstContact
 from muster.core.mappings import spoil_answers
 from muster.core.model import (
@@ -356,10 +356,3 @@ def _remove_roles(tx: Tx, tenant_id: TenantId, kind: Kind, entity_ids: Sequence[
     if role_ids:
         tx.remove(Member, tenant_id, role_id=role_ids)
         tx.remove(Role, tenant_id, id=role_ids)
-
-
-def check_name(name: str, limit: int = 1024) -> str:
-    """Give the name, or raise Malformed beyond *limit* bytes (spec A.0)."""
-    if len(name.encode()) > limit:
-        raise Malformed("invalid name size")
-    return name

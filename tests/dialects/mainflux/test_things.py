@@ -30,6 +30,19 @@ async def test_a_thing_may_bring_its_id_and_key(house: House):
     assert 400 == (await house.call("POST", "/things", token, json={"id": "no-uuid"})).status_code
 
 
+@pytest.mark.parametrize("path", ["/things", "/channels", "/groups"])
+async def test_names_hold_no_control_characters(house: House, path: str):
+    """400 when it is made and when it is changed."""
+    token = await house.user()
+    for name in ("a\tb", "a\x7f", "\x1b[2J"):
+        answer = await house.call("POST", path, token, json={"name": name})
+        assert 400 == answer.status_code
+        assert {"error": "a name may hold no control characters"} == answer.json()
+    made = (await house.call("POST", path, token, json={"name": "plain"})).headers["location"]
+    assert 400 == (await house.call("PUT", made, token, json={"name": "a\nb"})).status_code
+    assert "plain" == (await house.call("GET", made, token)).json()["name"]
+
+
 async def test_bulk_creation_is_all_or_nothing(house: House):
     """201 with all of them in order; one that cannot be made leaves none."""
     token = await house.user()

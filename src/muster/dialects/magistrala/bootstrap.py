@@ -9,8 +9,8 @@ from muster.core import bootstrap
 from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig, Served
 from muster.core.errors import Malformed, NotFound
 from muster.core.model import BootstrapConfig, Json, Secret, TenantId
+from muster.core.names import check_name
 from muster.core.ports import Active, Condition, Has, Is, Page
-from muster.core.registry import check_name
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
 from muster.web import fetching

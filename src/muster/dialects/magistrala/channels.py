@@ -8,6 +8,7 @@ from muster.core import access, connections, registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed, NotFound, TenantClosed
 from muster.core.model import Channel, Device, Flow, GroupId, Kind, Status, TenantId
+from muster.core.names import check_name
 from muster.core.ports import ANYWHERE, Connected, Is, Tx
 from muster.core.rights import own_roles
 from muster.dialects.magistrala import queries, wire
@@ -36,7 +37,7 @@ def draft(data: wire.NewChannel, options: Options) -> registry.NewChannel:
         raise Malformed("invalid id format provided")
     return registry.NewChannel(
         id=data.id or None,
-        name=registry.check_name(data.name or ""),
+        name=check_name(data.name or ""),
         route=data.route or None,
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
@@ -161,7 +162,7 @@ async def update_channel(
     def change(found: Channel) -> Channel:
         return replace(
             found,
-            name=found.name if data.name is None else registry.check_name(data.name),
+            name=found.name if data.name is None else check_name(data.name),
             metadata=options.changed_metadata(data.metadata, found.metadata),
         )
 

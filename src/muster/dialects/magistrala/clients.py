@@ -10,6 +10,7 @@ from muster.core import connections, registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed
 from muster.core.model import Device, Flow, GroupId, Kind, Secret, Status, TenantId
+from muster.core.names import check_name
 from muster.core.ports import Condition, Connected, Is, Tx
 from muster.core.rights import own_roles
 from muster.dialects.magistrala import queries, wire
@@ -35,7 +36,7 @@ def draft(data: wire.NewClient, options: Options) -> registry.NewDevice:
     credentials = data.credentials or wire.NewCredentials()
     return registry.NewDevice(
         id=data.id or None,
-        name=registry.check_name(data.name or ""),
+        name=check_name(data.name or ""),
         identity=credentials.identity or "",
         secret=secret_of(credentials.secret) if credentials.secret else None,
         status=wire.status_of(data.status),
@@ -168,7 +169,7 @@ def _change(data: wire.Change, options: Options) -> Callable[[Device], Device]:
     def change(device: Device) -> Device:
         return replace(
             device,
-            name=device.name if data.name is None else registry.check_name(data.name),
+            name=device.name if data.name is None else check_name(data.name),
             metadata=options.changed_metadata(data.metadata, device.metadata),
         )
 

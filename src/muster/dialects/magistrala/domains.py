@@ -9,6 +9,7 @@ from muster.core import tenancy
 from muster.core.access import Caller
 from muster.core.errors import Malformed
 from muster.core.model import Kind, Status, Tenant, TenantId
+from muster.core.names import check_name
 from muster.core.ports import ANYWHERE, Tx
 from muster.core.rights import own_roles, tenants_with
 from muster.core.users import list_members
@@ -32,9 +33,7 @@ def _alias(alias: str | None) -> str:
 def _name(name: str | None) -> str:
     if not name:
         raise Malformed("missing identity name")
-    if len(name.encode()) > 1024:
-        raise Malformed("invalid name size")
-    return name
+    return check_name(name)
 
 
 def _shown(tenant: Tenant) -> Reply:

@@ -10,8 +10,8 @@ from muster.core.access import Caller
 from muster.core.errors import Malformed
 from muster.core.groups import Node
 from muster.core.model import Group, GroupId, Kind, Status, TenantId
+from muster.core.names import check_name
 from muster.core.ports import Condition, Is, Page, Tx, Window
-from muster.core.registry import check_name
 from muster.core.rights import own_roles
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options

@@ -9,8 +9,8 @@ from muster.core import keys
 from muster.core.access import Caller
 from muster.core.errors import Malformed
 from muster.core.model import ApiKey, Instant, Json, Secret
+from muster.core.names import check_name
 from muster.core.ports import Page, Tx
-from muster.core.registry import check_name
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
 from muster.dialects.magistrala.users import ACCESS, RECOVERY, mint

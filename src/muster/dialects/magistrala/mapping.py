@@ -11,6 +11,7 @@ from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.keyholders import Signer
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
+from muster.core.names import check_name
 from muster.core.planning import Plan
 from muster.core.ports import Tx
 from muster.core.provision import Provisioned
@@ -99,12 +100,10 @@ def read(data: Mapping, options: Options) -> planning.Request:
         raise Malformed("missing or invalid bearer entity key")
     if max(len(data.external_id.encode()), len(data.external_key.encode())) > MAX_EXTERNAL:
         raise Malformed(f"external id and key have at most {MAX_EXTERNAL} bytes")
-    if len((data.name or "").encode()) > 1024:
-        raise Malformed("invalid name size")
     return planning.Request(
         external_id=data.external_id,
         external_key=Secret(data.external_key),
-        name=data.name or "",
+        name=check_name(data.name or ""),
         metadata=options.metadata(data.metadata),
         csr=data.csr or "",
     )

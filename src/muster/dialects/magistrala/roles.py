@@ -11,6 +11,7 @@ from muster.core import access, roles
 from muster.core.access import Caller
 from muster.core.errors import Malformed
 from muster.core.model import Kind, TenantId
+from muster.core.names import check_name
 from muster.core.ports import Tx
 from muster.core.roles import RoleView, Target
 from muster.dialects.magistrala import queries, wire
@@ -56,9 +57,7 @@ def _role(request: AnyRequest) -> str:
 def _name(name: str | None) -> str:
     if not name:
         raise Malformed("empty role name")
-    if len(name.encode()) > MAX_NAME:
-        raise Malformed("invalid name size")
-    return name
+    return check_name(name, MAX_NAME)
 
 
 def _listed(given: Sequence[str] | None, missing: str) -> list[str]:

@@ -10,6 +10,7 @@ from muster.core import users
 from muster.core.access import Caller, authenticate
 from muster.core.errors import Malformed
 from muster.core.model import Status, User
+from muster.core.names import check_name
 from muster.core.ports import Condition, Has, Page, Tx
 from muster.dialects.magistrala import queries, wire
 from muster.dialects.magistrala.options import Options
@@ -22,7 +23,7 @@ from muster.web.wire import text, window
 ISSUER = "supermq.auth"
 ACCESS, REFRESH, RECOVERY = 0, 1, 2
 ORDERS = ("username", "first_name", "last_name", "email", "created_at", "updated_at")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s\x00-\x1f\x7f-\x9f]{1,255}")
 _SEARCH = {
     **queries.PAGE,
     "username": {"type": "string", "minLength": 3},
@@ -65,8 +66,8 @@ async def _draft(data: wire.NewUser, desk: Desk, options: Options) -> users.NewU
         username=username,
         email=email,
         password=await desk.passwords.hash(password(credentials.secret, options)),
-        first_name=_name(data.first_name),
-        last_name=_name(data.last_name),
+        first_name=check_name(data.first_name),
+        last_name=check_name(data.last_name),
         is_admin=_is_admin(data.role),
         status=wire.status_of(data.status),
         tags=tuple(data.tags or ()),
@@ -81,19 +82,13 @@ def _picture(address: str | None) -> str:
     return address or ""
 
 
-def _name(name: str) -> str:
-    if len(name.encode()) > 1024:
-        raise Malformed("invalid name size")
-    return name
-
-
 def _username(name: str | None) -> str:
     if not name:
         raise Malformed("missing username")
     # A username that looks like an email could be taken for another user's at login.
     if "@" in name or len(name.encode()) > 254 or name.strip() != name:
         raise Malformed("invalid username")
-    return name
+    return check_name(name)
 
 
 def email_of(email: str | None) -> str:
@@ -281,8 +276,8 @@ async def update_user(
     def change(user: User) -> User:
         return replace(
             user,
-            first_name=_name(data.first_name) if data.first_name else user.first_name,
-            last_name=_name(data.last_name) if data.last_name else user.last_name,
+            first_name=check_name(data.first_name) if data.first_name else user.first_name,
+            last_name=check_name(data.last_name) if data.last_name else user.last_name,
             metadata=options.changed_metadata(data.metadata, user.metadata),
         )
 

@@ -8,6 +8,7 @@ from muster.core import connections, registry
 from muster.core.access import Caller
 from muster.core.errors import Malformed, NotFound
 from muster.core.model import Channel, Device, Flow
+from muster.core.names import check_name
 from muster.core.ports import Connected, Page, Tx
 from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
@@ -19,7 +20,7 @@ from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 def _draft(data: wire.NewChannel, options: Options) -> registry.NewChannel:
     if data.id is not None and (not data.id.strip() or len(data.id) > 256 or "/" in data.id):
         raise Malformed("invalid id format provided")
-    name = registry.check_name(data.name or "")
+    name = check_name(data.name or "")
     return registry.NewChannel(id=data.id, name=name, metadata=options.metadata(data.metadata))
 
 
@@ -117,7 +118,7 @@ async def update_channel(
     request: AnyRequest, channel: str, data: wire.Replacement, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Put name and metadata in place of the old ones."""
-    args = (channel, registry.check_name(data.name or ""), options.metadata(data.metadata))
+    args = (channel, check_name(data.name or ""), options.metadata(data.metadata))
     return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
 
 

@@ -12,6 +12,7 @@ from muster.core.access import Caller
 from muster.core.errors import Conflict, Malformed, NotFound
 from muster.core.groups import NewGroup, Node
 from muster.core.model import Channel, Device, Group, GroupId, Kind, TenantId
+from muster.core.names import check_name
 from muster.core.ports import Is, Order, Page, Tx, Window
 from muster.core.roles import Target
 from muster.dialects.mainflux import queries, wire
@@ -109,7 +110,7 @@ class MemberPage(wire.Out, kw_only=True):
 def _name(name: str | None) -> str:
     if not name:
         raise Malformed("missing group name")
-    return registry.check_name(name)
+    return check_name(name)
 
 
 def _create(tx: Tx, caller: Caller, new: NewGroup) -> Node:

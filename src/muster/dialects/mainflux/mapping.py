@@ -10,9 +10,9 @@ from muster.core.access import Caller, Evidence
 from muster.core.errors import Malformed, Unauthenticated
 from muster.core.keyholders import Signer
 from muster.core.model import Json, Secret, TenantId
+from muster.core.names import check_name
 from muster.core.ports import Tx
 from muster.core.provision import Provisioned
-from muster.core.registry import check_name
 from muster.dialects.mainflux import wire
 from muster.dialects.mainflux.bootstrap import MAX_EXTERNAL
 from muster.dialects.mainflux.options import Options

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from muster.core.names import check_size
 from muster.core.ports import Condition, Contains, Has, Order, Window
-from muster.core.registry import check_name
 from muster.dialects.mainflux.wire import Listed
 from muster.web.desk import AnyRequest, Reply
 from muster.web.errors import BadQuery
@@ -83,7 +83,7 @@ def filters(request: AnyRequest) -> list[Condition]:
 
 def conditions(name: str | None, metadata: dict[str, object] | None) -> list[Condition]:
     """Give the conditions of both filters: a part of the name, a part of the metadata."""
-    found: list[Condition] = [Has("name", check_name(name))] if name else []
+    found: list[Condition] = [Has("name", check_size(name))] if name else []
     return [*found, Contains("metadata", metadata)] if metadata else found
 
 

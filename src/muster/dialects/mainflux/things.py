@@ -9,6 +9,7 @@ from muster.core import registry, roles
 from muster.core.access import Caller
 from muster.core.errors import Malformed, NotFound
 from muster.core.model import Channel, Device, Kind, Secret
+from muster.core.names import check_name
 from muster.core.ports import Condition, Connected, Page, Tx, Window
 from muster.core.roles import Target
 from muster.dialects.mainflux import queries, wire
@@ -30,7 +31,7 @@ def _draft(data: wire.NewThing, options: Options) -> registry.NewDevice:
         raise Malformed("invalid id format provided")
     return registry.NewDevice(
         id=data.id or None,
-        name=registry.check_name(data.name or ""),
+        name=check_name(data.name or ""),
         secret=_key(data.key) if data.key else None,
         metadata=options.metadata(data.metadata),
     )
@@ -156,7 +157,7 @@ async def update_thing(
     request: AnyRequest, thing: str, data: wire.Replacement, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Put name and metadata in place of the old ones."""
-    args = (thing, registry.check_name(data.name or ""), options.metadata(data.metadata))
+    args = (thing, check_name(data.name or ""), options.metadata(data.metadata))
     return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
 
 

@@ -23,7 +23,7 @@ from muster.web.wire import document, text, window
 ISSUER = "mainflux.auth"
 LOGIN, RECOVERY = 0, 2
 """Upstream's recovery is 1, which is a refresh token in the other dialect; both doors take a 2."""
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s\x00-\x1f\x7f-\x9f]{1,255}")
 
 
 def mint(desk: Desk, user: User, kind: int, lifetime: int) -> str:
