@@ -38,8 +38,8 @@ def check_name(name: str, limit: int = LONGEST_NAME) -> str:
 def check_key(field: str, value: str) -> str:
     """Give an id, route or the like; Malformed, with the name of the *field*, beyond LONGEST_KEY bytes.
 
-    Also for control characters (C0, DEL, C1), and for `.` and `..`: clients take them out of a path (RFC 3986,
-    5.2.4), so nobody could ask for it.
+    Also for control characters (C0, DEL, C1), and for `.` and `..`: clients take them out of a path
+    (RFC 3986, 5.2.4), so nobody could ask for it.
     """
     if _CONTROL.search(value):
         raise Malformed(f"{field} may hold no control characters")
