@@ -171,6 +171,16 @@ def url(kind: str, database_url: Callable[..., str], emptied: list[str]) -> Iter
     emptied.append(given)
 
 
+@contextlib.contextmanager
+def shared_store(folder: Path, keyring: Keyring, clock: TestClock) -> Iterator[AnyStore]:
+    """Open a new store on SQLite, shared by tests for which the database makes no difference."""
+    url = f"sqlite:///{folder / 'muster.db'}"
+    upkeep.upgrade(url)
+    opened = open_store(url, keyring, clock)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def store(url: str, keyring: Keyring, clock: TestClock) -> Iterator[AnyStore]:
     """Give an open store on a fresh database, on SQLite and on PostgreSQL."""

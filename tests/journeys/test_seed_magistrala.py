@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.journeys.layout import printed_layout
 from tests.journeys.printed import Document, Reply
 from tests.journeys.server import Server
 
@@ -359,88 +360,4 @@ def example(document: Document) -> None:
     assert [c["id"] for c in made["channels"]] == [c["id"] for c in fetched["channels"]]
 
 
-LAYOUT = """
-[bootstrap]
-  [bootstrap.content]
-    [bootstrap.content.agent.edgex]
-      url = "http://localhost:48090/api/v1/"
-
-    [bootstrap.content.agent.log]
-      level = "info"
-
-    [bootstrap.content.agent.mqtt]
-      mtls = false
-      qos = 0
-      retain = false
-      skip_tls_ver = true
-      url = "localhost:1883"
-
-    [bootstrap.content.agent.server]
-      nats_url = "localhost:4222"
-      port = "9000"
-
-    [bootstrap.content.agent.heartbeat]
-      interval = "30s"
-
-    [bootstrap.content.agent.terminal]
-      session_timeout = "30s"
-
-    [bootstrap.content.export.exp]
-      log_level = "debug"
-      nats = "nats://localhost:4222"
-      port = "8172"
-      cache_url = "localhost:6379"
-      cache_pass = ""
-      cache_db = "0"
-
-    [bootstrap.content.export.mqtt]
-      ca_path = "ca.crt"
-      cert_path = "client.crt"
-      channel = ""
-      host = "tcp://localhost:1883"
-      mtls = false
-      password = ""
-      priv_key_path = "client.key"
-      qos = 0
-      retain = false
-      skip_tls_ver = false
-      username = ""
-
-    [[bootstrap.content.export.routes]]
-      mqtt_topic = ""
-      nats_topic = "channels"
-      subtopic = ""
-      type = "mfx"
-      workers = 10
-
-    [[bootstrap.content.export.routes]]
-      mqtt_topic = ""
-      nats_topic = "export"
-      subtopic = ""
-      type = "default"
-      workers = 10
-
-[[clients]]
-  name = "client"
-
-  [clients.metadata]
-    external_id = "xxxxxx"
-
-[[channels]]
-  name = "control-channel"
-
-  [channels.metadata]
-    type = "control"
-
-[[channels]]
-  name = "data-channel"
-
-  [channels.metadata]
-    type = "data"
-
-[[channels]]
-  name = "export-channel"
-
-  [channels.metadata]
-    type = "export"
-"""
+LAYOUT = printed_layout("client")

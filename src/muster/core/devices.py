@@ -8,7 +8,7 @@ from muster.core.access import Caller, record
 from muster.core.errors import NotFound
 from muster.core.identity import Denial
 from muster.core.model import Device, Status, TenantId
-from muster.core.ports import Condition, Order, Page, Tx, Window
+from muster.core.ports import Order, Tx
 from muster.core.versions import Expected
 from muster.core.webhooks import Topic
 
@@ -49,13 +49,6 @@ def delete_device(
     device = registry.fetch(tx, caller, tenant_id, Device, device_id, "delete")
     versions.expect(expected, versions.device_version(device))
     registry.remove_devices(tx, caller, tenant_id, [device])
-
-
-def search(
-    tx: Tx, caller: Caller, tenant_id: TenantId, *conditions: Condition, order: Order, window: Window
-) -> Page[Device]:
-    """Find devices the caller may read."""
-    return registry.list_devices(tx, caller, tenant_id, *conditions, order=order, window=window)
 
 
 def list_denials(tx: Tx, caller: Caller, tenant_id: TenantId) -> Sequence[Denial]:

@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from muster.core.access import Evidence, KeySecret, UserToken, authenticate
 from muster.core.errors import Unauthenticated
@@ -20,6 +20,7 @@ __all__ = [
     "is_bearer",
     "of_claims",
     "scheme_and_rest",
+    "unless_said",
 ]
 
 KEY_PREFIXES = ("pat_", "mk_")
@@ -85,6 +86,18 @@ class Remembered:
 def has_token(request: AnyRequest) -> bool:
     """Say whether the request carries an Authorization header at all."""
     return bool(incoming(request).field(b"authorization").strip())
+
+
+async def unless_said(
+    request: AnyRequest, otherwise: Callable[[], Awaitable[Evidence | None]]
+) -> Evidence | None:
+    """Give who calls where the header does not say, or None where it does; Unauthenticated for nobody."""
+    if has_token(request):
+        return None
+    known = await otherwise()
+    if known is None:
+        raise Unauthenticated("failed to create access token : missing credentials")
+    return known
 
 
 def is_bearer(request: AnyRequest) -> bool:

@@ -1,14 +1,14 @@
 """The Hono door on each database, and on one shared by tests for which the database makes no difference."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from muster.ca.secrets import Keyring
-from muster.store import upkeep
-from muster.store.engine import AnyStore, open_store
+from muster.store.engine import AnyStore
 from tests.ca.pki import NOW
-from tests.conftest import TestClock
+from tests.conftest import TestClock, shared_store
 from tests.dialects.hono.desk import Door
 
 
@@ -26,22 +26,19 @@ def clock() -> TestClock:
 
 @pytest.fixture(scope="session")
 def sqlite_store(tmp_path_factory: pytest.TempPathFactory, keyring: Keyring) -> Iterator[AnyStore]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('hono') / 'muster.db'}"
-    upkeep.upgrade(url)
-    opened = open_store(url, keyring, clock_of_certificates())
-    yield opened
-    opened.close()
+    with shared_store(tmp_path_factory.mktemp("hono"), keyring, clock_of_certificates()) as opened:
+        yield opened
 
 
 @pytest.fixture
 def door(sqlite_store: AnyStore, keyring: Keyring, clock: TestClock) -> Iterator[Door]:
-    opened = Door(sqlite_store, keyring, clock)
-    yield opened
-    opened.passwords.close()
+    made = Door(sqlite_store, keyring, clock)
+    with closing(made.passwords):
+        yield made
 
 
 @pytest.fixture
 def door_on_each(store: AnyStore, keyring: Keyring, clock: TestClock) -> Iterator[Door]:
-    opened = Door(store, keyring, clock)
-    yield opened
-    opened.passwords.close()
+    made = Door(store, keyring, clock)
+    with closing(made.passwords):
+        yield made

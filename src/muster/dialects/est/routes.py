@@ -4,8 +4,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 
-from litestar import Router, get, post
-from litestar.di import Provide
+from litestar import get, post
 
 from muster.core import pki
 from muster.core.certificates import Certificate, CertificateRequest, Shown
@@ -141,15 +140,10 @@ async def simplereenroll(request: AnyRequest, data: bytes, desk: Desk, est: Est)
 
 def dialect(est: Est) -> Dialect:
     """Give the door."""
-
-    def given() -> Est:
-        return est
-
-    handlers = [cacerts, csrattrs, simpleenroll, simplereenroll]
-    routes = Router("/", route_handlers=handlers, dependencies={"est": Provide(given, sync_to_thread=False)})
     return Dialect(
         name="est",
         title="Muster: EST",
-        handlers=[routes],
+        handlers=[cacerts, csrattrs, simpleenroll, simplereenroll],
+        given={"est": est},
         problem=problem,
     )

@@ -102,7 +102,7 @@ async def search_devices(
     order, window = search.order(request, search.device_place), search.window(request)
 
     def listed(tx: Tx, caller: Caller) -> tuple[Page[Device], dict[str, FirstContact]]:
-        page = devices.search(tx, caller, known, *conditions, order=order, window=window)
+        page = registry.list_devices(tx, caller, known, *conditions, order=order, window=window)
         ids = [d.id for d in page.items if "auto-provisioned" in (d.extensions.get("hono") or {})]
         contacts = tx.select(FirstContact, known, OneOf("device_id", ids)) if ids else []
         return page, {each.device_id: each for each in contacts}

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from litestar import Router
-from litestar.di import Provide
 
 from muster.dialects.hono.logins import Logins
 from muster.dialects.hono.options import Options
@@ -14,17 +13,11 @@ from muster.web.app import Dialect
 
 def dialect(options: Options, logins: Logins, more: Sequence[Router] = ()) -> Dialect:
     """Give the door with the operator's decisions in it, and with *more* routes of the same API."""
-
-    def given() -> Options:
-        return options
-
-    routes = Router(
-        "/", route_handlers=HANDLERS, dependencies={"options": Provide(given, sync_to_thread=False)}
-    )
     return Dialect(
         name="hono",
         title="Muster: Eclipse Hono Device Registry Management API v1",
-        handlers=[routes, *more],
+        handlers=[*HANDLERS, *more],
+        given={"options": options},
         problem=problem,
         problem_type=Problem,
         login=logins,

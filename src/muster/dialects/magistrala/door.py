@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from litestar import Router
-from litestar.di import Provide
 
 from muster.dialects.magistrala.options import Options
 from muster.dialects.magistrala.problems import Problem, problem
@@ -17,17 +16,11 @@ PORTS = frozenset({*range(9001, 9007), 9013, 9016, 9019, 8008})
 
 def dialect(options: Options, more: Sequence[Router] = ()) -> Dialect:
     """Give the door with the operator's decisions in it, and with *more* routes of the same API."""
-
-    def given() -> Options:
-        return options
-
-    routes = Router(
-        "/", route_handlers=HANDLERS, dependencies={"options": Provide(given, sync_to_thread=False)}
-    )
     return Dialect(
         name="magistrala",
         title="Muster: Magistrala API",
-        handlers=[routes, *more],
+        handlers=[*HANDLERS, *more],
+        given={"options": options},
         problem=problem,
         problem_type=Problem,
         ports=PORTS,

@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from muster.core import access, planning, provision, tenancy, unprovision
 from muster.core.access import Caller, Evidence
-from muster.core.errors import Malformed, Unauthenticated
+from muster.core.errors import Malformed
 from muster.core.keyholders import Signer
 from muster.core.model import Channel, Connection, Device, Flow, Json, Secret, TenantId
 from muster.core.names import check_name
@@ -163,16 +163,6 @@ def _planned(plan: Plan) -> Reply:
 _FLAG = {"type": "boolean", "default": False}
 
 
-async def _caller(request: AnyRequest, options: Options) -> Evidence | None:
-    """Give who calls when the header does not say: the configured key or user (spec C.3)."""
-    if auth.has_token(request):
-        return None
-    known = await options.provisioner()
-    if known is None:
-        raise Unauthenticated("failed to create access token : missing credentials")
-    return known
-
-
 def _tenant(tx: Tx, caller: Caller, domain: str | None, options: Options) -> TenantId:
     return TenantId(domain) if domain is not None else tenancy.tenant_for(tx, caller, options.domain_id)
 
@@ -217,7 +207,7 @@ def _preview(tx: Tx, caller: Caller, domain: str | None, options: Options, asked
 async def _post(
     request: AnyRequest, domain: str | None, data: Mapping, desk: Desk, options: Options
 ) -> Rendered[Mapped]:
-    asked, known = read(data, options), await _caller(request, options)
+    asked, known = read(data, options), await auth.unless_said(request, options.provisioner)
     if flag(request, "dry_run"):
         return await desk.read(request, _preview, domain, options, asked, evidence=known, reply=_planned)
     if options.layout.makes_certificates:
@@ -258,14 +248,14 @@ def _shown(content: Json) -> Reply:
 @get("/mapping", operation_id="getLayoutContent", opt={"token": "optional"})
 async def get_mapping(request: AnyRequest, desk: Desk, options: Options) -> Rendered[Json]:
     """Show the content that provisioned gateways fetch; `null` without one."""
-    known = await _caller(request, options)
+    known = await auth.unless_said(request, options.provisioner)
     return await desk.read(request, _content, None, options, evidence=known, reply=_shown)
 
 
 @get("/{domain:str}/mapping", operation_id="getLayoutContentInDomain", opt={"token": "optional"})
 async def get_mapping_in(request: AnyRequest, domain: str, desk: Desk, options: Options) -> Rendered[Json]:
     """Show the content that provisioned gateways fetch; `null` without one."""
-    known = await _caller(request, options)
+    known = await auth.unless_said(request, options.provisioner)
     return await desk.read(request, _content, domain, options, evidence=known, reply=_shown)
 
 

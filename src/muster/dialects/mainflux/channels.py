@@ -1,7 +1,5 @@
 """Channels, and the connections of things to them (spec B.3)."""
 
-from dataclasses import replace
-
 from litestar import delete, get, post, put
 
 from muster.core import connections, registry
@@ -12,7 +10,7 @@ from muster.core.names import check_name
 from muster.core.ports import Connected, Page, Tx
 from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
-from muster.dialects.mainflux.places import home, tenant_of
+from muster.dialects.mainflux.places import describe, home, tenant_of
 from muster.dialects.mainflux.queries import Asked
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 
@@ -106,20 +104,13 @@ async def get_channel(request: AnyRequest, channel: str, desk: Desk) -> Rendered
     return await desk.read(request, _get, channel, reply=lambda found: Reply(body=wire.channel(found)))
 
 
-def _update(tx: Tx, caller: Caller, channel: str, name: str, metadata: wire.Metadata) -> Channel:
-    def change(found: Channel) -> Channel:
-        return replace(found, name=name, metadata=metadata)
-
-    return registry.update(tx, caller, tenant_of(tx, caller, Channel, channel), Channel, channel, change)
-
-
 @put("/channels/{channel:str}", operation_id="updateChannel")
 async def update_channel(
     request: AnyRequest, channel: str, data: wire.Replacement, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Put name and metadata in place of the old ones."""
-    args = (channel, check_name(data.name or ""), options.metadata(data.metadata))
-    return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
+    args = (Channel, channel, check_name(data.name or ""), options.metadata(data.metadata))
+    return await desk.run(request, describe, *args, reply=lambda _: wire.empty())
 
 
 def _delete(tx: Tx, caller: Caller, channel: str) -> None:

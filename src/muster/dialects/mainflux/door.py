@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from litestar import Router
-from litestar.di import Provide
 
 from muster.dialects.mainflux.about import SERVICES
 from muster.dialects.mainflux.options import Options
@@ -25,17 +24,11 @@ def _is_legacy_user(names: AbstractSet[str]) -> bool:
 
 def dialect(options: Options, more: Sequence[Router] = ()) -> Dialect:
     """Give the door with the operator's decisions in it, and with *more* routes of the same API."""
-
-    def given() -> Options:
-        return options
-
-    routes = Router(
-        "/", route_handlers=HANDLERS, dependencies={"options": Provide(given, sync_to_thread=False)}
-    )
     return Dialect(
         name="mainflux",
         title="Muster: Mainflux API",
-        handlers=[routes, *more],
+        handlers=[*HANDLERS, *more],
+        given={"options": options},
         problem=problem,
         problem_type=Problem,
         ports=PORTS,

@@ -7,7 +7,7 @@ from litestar import get, post
 
 from muster.core import access, planning, provision, tenancy
 from muster.core.access import Caller, Evidence
-from muster.core.errors import Malformed, Unauthenticated
+from muster.core.errors import Malformed
 from muster.core.keyholders import Signer
 from muster.core.model import Json, Secret, TenantId
 from muster.core.names import check_name
@@ -55,16 +55,6 @@ def _read(data: Mapping) -> planning.Request:
     )
 
 
-async def _caller(request: AnyRequest, options: Options) -> Evidence | None:
-    """Give who calls when the header does not say: the configured key or user."""
-    if auth.has_token(request):
-        return None
-    known = await options.provisioner()
-    if known is None:
-        raise Unauthenticated("failed to create access token : missing credentials")
-    return known
-
-
 def _tenant(tx: Tx, caller: Caller, options: Options) -> TenantId:
     return tenancy.tenant_for(tx, caller, options.domain_id)
 
@@ -110,7 +100,7 @@ def _mapped(made: Provisioned) -> Reply:
 )
 async def post_mapping(request: AnyRequest, data: Mapping, desk: Desk, options: Options) -> Rendered[Mapped]:
     """Provision a gateway: things, channels, connections and bootstrap configuration, or nothing."""
-    asked, known = _read(data), await _caller(request, options)
+    asked, known = _read(data), await auth.unless_said(request, options.provisioner)
     if options.layout.makes_certificates:
         return await _with_certificates(request, asked, desk, options, known)
     return await desk.run(request, _provision, options, asked, evidence=known, reply=_mapped)
@@ -124,7 +114,7 @@ def _content(tx: Tx, caller: Caller, options: Options) -> Json:
 @get("/mapping", operation_id="getLayoutContent", opt={"token": "optional"})
 async def get_mapping(request: AnyRequest, desk: Desk, options: Options) -> Rendered[Json]:
     """Show the content that provisioned gateways fetch; `null` without one."""
-    known = await _caller(request, options)
+    known = await auth.unless_said(request, options.provisioner)
 
     def shown(content: Json) -> Reply:
         return Reply(body=msgspec.json.encode(content))

@@ -1,10 +1,11 @@
 """Where things are: Mainflux knows no tenants, so its tokens act in the user's personal one."""
 
+from dataclasses import replace
 from typing import TypeVar
 
-from muster.core import roles
+from muster.core import registry, roles
 from muster.core.access import Caller
-from muster.core.model import Channel, Device, Group, TenantId
+from muster.core.model import Channel, Device, Group, Metadata, TenantId
 from muster.core.ports import ANYWHERE, Is, Tx
 
 Entity = TypeVar("Entity", Device, Channel, Group)
@@ -25,3 +26,14 @@ def tenant_of(tx: Tx, caller: Caller, kind: type[Entity], entity_id: str) -> Ten
             if roles.is_member(tx, found.tenant_id, caller.id):
                 return found.tenant_id
     return home(caller)
+
+
+def describe(
+    tx: Tx, caller: Caller, kind: type[registry.Entity], entity_id: str, name: str, metadata: Metadata
+) -> registry.Entity:
+    """Put name and metadata in place of the old ones."""
+
+    def change(found: registry.Entity) -> registry.Entity:
+        return replace(found, name=name, metadata=metadata)
+
+    return registry.update(tx, caller, tenant_of(tx, caller, kind, entity_id), kind, entity_id, change)

@@ -1,7 +1,6 @@
 """Things (spec B.2): devices of the user."""
 
 import re
-from dataclasses import replace
 
 from litestar import delete, get, patch, post, put
 
@@ -14,7 +13,7 @@ from muster.core.ports import Condition, Connected, Page, Tx, Window
 from muster.core.roles import Target
 from muster.dialects.mainflux import queries, wire
 from muster.dialects.mainflux.options import Options
-from muster.dialects.mainflux.places import home, tenant_of
+from muster.dialects.mainflux.places import describe, home, tenant_of
 from muster.dialects.mainflux.queries import Asked
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.errors import BadLimit, BadOffset
@@ -145,20 +144,13 @@ async def get_thing(request: AnyRequest, thing: str, desk: Desk) -> Rendered[wir
     return await desk.read(request, _get, thing, reply=lambda device: Reply(body=wire.thing(device)))
 
 
-def _update(tx: Tx, caller: Caller, thing: str, name: str, metadata: wire.Metadata) -> Device:
-    def change(device: Device) -> Device:
-        return replace(device, name=name, metadata=metadata)
-
-    return registry.update(tx, caller, tenant_of(tx, caller, Device, thing), Device, thing, change)
-
-
 @put("/things/{thing:str}", operation_id="updateThing")
 async def update_thing(
     request: AnyRequest, thing: str, data: wire.Replacement, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Put name and metadata in place of the old ones."""
-    args = (thing, check_name(data.name or ""), options.metadata(data.metadata))
-    return await desk.run(request, _update, *args, reply=lambda _: wire.empty())
+    args = (Device, thing, check_name(data.name or ""), options.metadata(data.metadata))
+    return await desk.run(request, describe, *args, reply=lambda _: wire.empty())
 
 
 def _rotate(tx: Tx, caller: Caller, thing: str, key: Secret) -> Device:
