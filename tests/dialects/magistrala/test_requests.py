@@ -184,6 +184,13 @@ def test_names_hold_no_control_characters(muster: Muster, domain: str, owner: Pe
 
 
 @pytest.mark.parametrize("sent", CONTROLS)
+def test_an_alias_holds_no_control_characters(muster: Muster, owner: Person, sent: str):
+    """It stands in topics and paths."""
+    body = {"name": "plant", "alias": sent}
+    refused(muster, 400, "invalid alias", REQUEST, "POST", "/domains", owner, json=body)
+
+
+@pytest.mark.parametrize("sent", CONTROLS)
 @pytest.mark.parametrize("field", ["username", "first_name", "last_name"])
 def test_users_names_hold_no_control_characters(muster: Muster, sent: str, field: str):
     """At registration; a change of name goes the same way."""

@@ -19,7 +19,7 @@ from muster.dialects.magistrala.options import Options
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.wire import window
 
-_ALIAS = re.compile(r"[^\s/]{1,254}")
+_ALIAS = re.compile(r"[^\s/\x00-\x1f\x7f-\x9f]{1,254}")
 
 
 def _alias(alias: str | None) -> str:

@@ -11,6 +11,7 @@ from muster.core.access import Caller
 from muster.core.bootstrap import ConfigChange, ConfigView, NewConfig, Served
 from muster.core.errors import Malformed, NotFound, Unauthenticated
 from muster.core.model import BootstrapConfig, Channel, Device, Secret
+from muster.core.names import check_name
 from muster.core.planning import NO_CONTENT
 from muster.core.ports import Active, Condition, Has, Is, Page, Tx, Window
 from muster.dialects.mainflux import queries, wire
@@ -154,7 +155,7 @@ def _draft(data: NewConfigIn, options: Options) -> NewConfig:
         external_key=Secret(data.external_key),
         channels=data.channels or (),
         device_id=data.thing_id or None,
-        name=data.name or "",
+        name=check_name(data.name or ""),
         content=options.content(data.content),
         client_cert=data.client_cert or "",
         client_key=Secret(data.client_key) if data.client_key else None,
@@ -251,7 +252,7 @@ async def update_config(
     request: AnyRequest, thing: str, data: Update, desk: Desk, options: Options
 ) -> Rendered[None]:
     """Put name and content in place of the old ones."""
-    change = ConfigChange(name=data.name or "", content=options.content(data.content))
+    change = ConfigChange(name=check_name(data.name or ""), content=options.content(data.content))
     return await desk.run(request, _update, thing, change, reply=lambda _: wire.empty())
 
 
