@@ -49,3 +49,13 @@ async def test_what_was_seen_of_many_devices_at_once_is_noted_of_each(store: Any
     assert {"a": (0, 4, "192.0.2.4")} == await store.read(_times, OTHER)
     await store.run(presence.note_seen, [_seen("a", 5)])
     assert (5, 2, "192.0.2.5") == (await store.read(_times, ONE))["a"]
+
+
+async def test_of_a_short_visit_both_ends_are_noted(store: AnyStore) -> None:
+    """A device that wakes, sends and sleeps came, too; of a known one and of a new one."""
+    await store.run(lambda tx: tx.add(tenant(ONE), device("a", tenant_id=ONE)))
+    for came, went in ((1, 2), (5, 7)):
+        await store.run(presence.note_seen, [_seen("a", came), _seen("a", went, is_connected=False)])
+        assert {"a": (came, went, f"192.0.2.{went}")} == await store.read(_times, ONE)
+    await store.run(presence.note_seen, [_seen("a", 8, is_connected=False), _seen("a", 9)])
+    assert {"a": (9, 8, "192.0.2.9")} == await store.read(_times, ONE)

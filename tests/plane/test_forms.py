@@ -5,6 +5,7 @@ import itertools
 import pytest
 from plane_fleet import BOTH, PUBLISH, SUBSCRIBE
 from plane_station import Station
+from structlog.testing import capture_logs
 
 QOS = [0, 1, 2]
 
@@ -166,3 +167,18 @@ def test_a_topic_of_any_length_is_copied_and_nothing_stops_copying(station: Stat
         assert r.heard() == (f"{names(channel)['m']}/{rest}", b"long")
         w.publish(f"{names(channel)['channels']}/x", "short", qos=qos)
         assert r.heard() == (f"{names(channel)['m']}/x", b"short")
+
+
+def test_what_is_too_large_with_its_topic_is_not_copied_and_stops_nothing(station: Station):
+    """A retained message carries its topic: one that fills the limit would make the broker hang up."""
+    channel = "large-retained"
+    writer = station.fleet.device(f"w-{channel}", **{channel: PUBLISH})
+    reader = station.fleet.device(f"r-{channel}", **{channel: SUBSCRIBE})
+    with station.connect(writer) as w, station.connect(reader) as r, capture_logs() as said:
+        r.subscribe(f"{names(channel)['m']}/x")
+        payload = "y" * station.node.limits.payload_bytes
+        w.publish(f"{names(channel)['channels']}/{'x' * 5_000}", payload, qos=1, retain=True)
+        assert station.eventually(lambda: "message not copied" in [line["event"] for line in said])
+        w.publish(f"{names(channel)['channels']}/x", "small")
+        assert r.heard() == (f"{names(channel)['m']}/x", b"small")
+    assert [line for line in said if line["event"] in {"broker lost", "broker hung up"}] == []

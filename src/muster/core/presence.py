@@ -21,15 +21,15 @@ class Sighting:
 
 
 def note_seen(tx: Tx, sightings: Sequence[Sighting]) -> None:
-    """Note when devices were seen, each once; what is said of devices deleted meanwhile is ignored."""
-    by_tenant: dict[TenantId, dict[DeviceId, Sighting]] = {}
+    """Note when devices were seen, in this order; what is said of devices deleted meanwhile is ignored."""
+    by_tenant: dict[TenantId, dict[DeviceId, list[Sighting]]] = {}
     for sighting in sightings:
-        by_tenant.setdefault(sighting.tenant_id, {})[sighting.device_id] = sighting
+        by_tenant.setdefault(sighting.tenant_id, {}).setdefault(sighting.device_id, []).append(sighting)
     for tenant_id, seen in by_tenant.items():
         _note_within(tx, tenant_id, seen)
 
 
-def _note_within(tx: Tx, tenant_id: TenantId, seen: Mapping[DeviceId, Sighting]) -> None:
+def _note_within(tx: Tx, tenant_id: TenantId, seen: Mapping[DeviceId, Sequence[Sighting]]) -> None:
     known = {p.device_id: p for p in tx.select(Presence, tenant_id, OneOf("device_id", list(seen)))}
     new = [device_id for device_id in seen if device_id not in known]
     devices = tx.select(Device, tenant_id, OneOf("id", new)) if new else []
@@ -38,15 +38,18 @@ def _note_within(tx: Tx, tenant_id: TenantId, seen: Mapping[DeviceId, Sighting])
         tx.change(_noted(seen[device_id], presence))
 
 
-def _noted(sighting: Sighting, known: Presence | None) -> Presence:
+def _noted(seen: Sequence[Sighting], known: Presence | None) -> Presence:
     came, went = (known.connected_at, known.disconnected_at) if known is not None else (NEVER, NEVER)
+    for sighting in seen:
+        came, went = (sighting.at, went) if sighting.is_connected else (came, sighting.at)
+    last = seen[-1]
     return Presence(
-        tenant_id=sighting.tenant_id,
-        device_id=sighting.device_id,
-        connected_at=sighting.at if sighting.is_connected else came,
-        disconnected_at=went if sighting.is_connected else sighting.at,
-        protocol=sighting.protocol,
-        source=sighting.source,
+        tenant_id=last.tenant_id,
+        device_id=last.device_id,
+        connected_at=came,
+        disconnected_at=went,
+        protocol=last.protocol,
+        source=last.source,
     )
 
 

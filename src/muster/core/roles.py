@@ -301,18 +301,21 @@ def _implied(target: Target, creator: str) -> Role:
 
 
 def find(tx: Tx, target: Target, creator: str, role_id: str) -> Role:
+    """Give a role of the target; the id of the implied one names it also when it is stored under another."""
     role = tx.get(Role, target.tenant_id, role_id)
     if role is not None and role.entity_kind is target.kind and role.entity_id == target.id:
         return role
     builtin = _implied(target, creator)
     if role_id == builtin.id and target.kind is not Kind.TENANT:
-        return builtin
+        return access.builtin_role(tx, target.tenant_id, target.kind, target.id) or builtin
     raise NotFound
 
 
 def _stored(tx: Tx, role: Role, creator: str) -> Role:
     if not role.is_builtin or tx.get(Role, role.tenant_id, role.id) is not None:
         return role
+    # Another tenant, or a channel here, may have an entity of that id: a role's own id is unique everywhere.
+    role = replace(role, id=RoleId(tx.new_id()))
     tx.add(role)
     if tx.get(User, ANYWHERE, creator) is not None:
         tx.add(Member(tenant_id=role.tenant_id, role_id=role.id, user_id=UserId(creator)))

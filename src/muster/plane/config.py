@@ -23,6 +23,11 @@ _LINE_BYTES = 256 * 1024
 broker's own bound, 4,096, would hang up on Muster when it copies a message with a long topic."""
 
 
+def largest(payload_bytes: int) -> int:
+    """Give the most that a message in the account of the devices may take, headers with it."""
+    return payload_bytes + _OVERHEAD
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What the broker takes. A question that waits longer than *login_seconds* counts as refused."""
@@ -115,7 +120,7 @@ def _accounts(node: Node, keys: Keys) -> dict[str, Any]:
             DEVICES: account(
                 DEVICES,
                 jetstream="enabled",
-                limits={"max_payload": node.limits.payload_bytes + _OVERHEAD},
+                limits={"max_payload": largest(node.limits.payload_bytes)},
                 # The topics of the channels form may begin with a slash (spec E.1).
                 mappings={"/.channels.>": "channels.>"},
             ),

@@ -59,9 +59,10 @@ class _Meeting:
 class Forms:
     """Copies between the names of each channel; in one process of the installation at a time."""
 
-    def __init__(self, records: Records, meters: Meters, *, resolve: Resolve) -> None:
-        """Prepare. Then attach, before anything starts."""
+    def __init__(self, records: Records, meters: Meters, *, resolve: Resolve, bytes_: int) -> None:
+        """Prepare; no more than *bytes_*, headers with it, is copied. Then attach, before anything starts."""
         self._resolve = resolve
+        self._bytes = bytes_
         self._copied = meters.copied
         self._readers: Counter[str] = Counter()
         self._reads: dict[str, set[str]] = {}
@@ -244,7 +245,7 @@ class Forms:
 
     def copy(self, number: int, subject: bytes, header: bytes, payload: bytes) -> bytes:
         """Give the commands that copy a message; the broker's header tells the QoS it was sent with."""
-        if _MARK in header:
+        if _MARK in header or self._is_too_large(header, payload):
             return b""
         if number == _ALL_RETAINED:
             self._unmirrored.append((subject, header, payload))
@@ -262,6 +263,13 @@ class Forms:
             commands += [publication(_STORED + target + rest, marked, payload) for target in source.targets]
         self._copied.inc(len(source.targets))
         return b"".join(commands)
+
+    def _is_too_large(self, header: bytes, payload: bytes) -> bool:
+        # The header of a retained message holds its topic. The broker would hang up on whoever sent this.
+        taken = len(header) + len(_LINE) + len(_MARK) + len(payload)
+        if taken > self._bytes:
+            log.warning("message not copied", says="too large with its topic", bytes=taken)
+        return taken > self._bytes
 
     async def _mirror(self) -> None:
         """Retain under every name what is retained under one, in the order it came."""

@@ -110,7 +110,7 @@ class LiveSessions:
         self._of_session: dict[str, dict[tuple[str, int], Live]] = {}
         self._owner: dict[str, str] = {}
         self._admitted: dict[tuple[str, int], Admitted] = {}
-        self._sightings: dict[str, Sighting] = {}
+        self._sightings: dict[tuple[str, bool], Sighting] = {}
         self.is_complete = asyncio.Event()
         """Set while everything that is connected is known."""
         link.on_message(f"$SYS.ACCOUNT.{DEVICES}.CONNECT", self._came)
@@ -184,7 +184,8 @@ class LiveSessions:
             return
         tenant, device = live.session.split("/", 1)
         is_first = not self._sightings
-        self._sightings[live.session] = Sighting(
+        self._sightings.pop((live.session, is_connected), None)  # so that they stay in the order of time
+        self._sightings[live.session, is_connected] = Sighting(
             tenant_id=TenantId(tenant),
             device_id=DeviceId(device),
             is_connected=is_connected,
@@ -196,7 +197,7 @@ class LiveSessions:
             self._link.spawn(self._report_soon())
 
     async def _report_soon(self) -> None:
-        """Pass on what was seen; of a device that comes and goes the last only."""
+        """Pass on what was seen; of a device, the last that it came and the last that it went."""
         await asyncio.sleep(_FLUSH_SECONDS)
         sightings, self._sightings = list(self._sightings.values()), {}
         if self._seen is not None:

@@ -16,7 +16,7 @@ from muster.core.presence import Sighting
 from muster.plane.adapter.downstream import Downstream
 from muster.plane.admitted import ADMITTED, Admitted, read_admitted, write_admitted
 from muster.plane.callout import Authorise, Callout, ClaimClientId
-from muster.plane.config import CALLOUT, DEVICES, SYSTEM
+from muster.plane.config import CALLOUT, DEVICES, SYSTEM, largest
 from muster.plane.forms import Forms, Resolve
 from muster.plane.keys import Keys
 from muster.plane.leftovers import Leftovers
@@ -105,7 +105,7 @@ class Plane:
         self.downstream = Downstream(devices)
         self._leftovers = Leftovers(devices)
         self._callout = callout
-        self._forms = Forms(records, self.meters, resolve=ports.resolve)
+        self._forms = Forms(records, self.meters, resolve=ports.resolve, bytes_=largest(payload_bytes))
         if leads:
             link = Link(urls, keys, DEVICES, client=Wire(self._forms.copy), echo=False)
             self._forms.attach(link)

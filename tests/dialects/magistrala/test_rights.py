@@ -180,6 +180,27 @@ def test_rights_go_down_from_a_group_to_all_it_holds(
     assert 404 == status(muster, "GET", f"/{domain}/clients/{client}", friend)
 
 
+def test_an_entity_of_the_same_id_elsewhere_is_in_nobodys_way(
+    muster: Muster, domain: str, owner: Person, stranger: Person, person: Callable[[], Person]
+):
+    """Client ids are unique in a domain only: whoever takes another's has no hold on its role `admin`."""
+    friend = person()
+    client = muster.make(f"/{domain}/clients", owner, {"name": "mine"})["id"]
+    alias = f"elsewhere-{client}"
+    other = muster.make("/domains", stranger, {"name": "e", "alias": alias})["id"]
+    muster.make(f"/{other}/clients", stranger, {"id": client})
+    muster.make(f"/{domain}/channels", owner, {"id": client})
+    role = f"admin-{client}"
+    places = [(f"/{other}/clients", stranger), (f"/{domain}/channels", owner), (f"/{domain}/clients", owner)]
+    for path, who in places:
+        for _ in range(2):  # the second time it is stored
+            muster.make(f"{path}/{client}/roles/{role}/members", who, {"members": [friend.id]})
+        [found] = muster.get(f"{path}/{client}/roles", who)["roles"]
+        assert {who.id, friend.id} == set(found["members"])
+        assert found == muster.get(f"{path}/{client}/roles/{role}", who)
+        assert found == muster.get(f"{path}/{client}/roles/{found['id']}", who)
+
+
 def test_who_made_a_group_administers_what_is_in_it(
     muster: Muster, domain: str, owner: Person, friend: Person, client: str
 ):
