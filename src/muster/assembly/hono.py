@@ -60,6 +60,7 @@ def dialect(parts: Parts, throttle: Throttle, messages: Messages) -> web.Dialect
         calls_private=settings.calls_private,
     )
     logins = Logins(parts.store, parts.passwords, throttle, parts.clock)
+    parts.store.on_emitted(logins.changed)
     identifier = identifier_of(parts, throttle)
     meter = Meter(parts.store, parts.clock)
     gate = Gate(parts.store, identifier, messages.plane.downstream, adapter=HTTP, meter=meter)

@@ -170,7 +170,8 @@ def certificate_login(
     if credential is None:
         if not ca.is_open(tx.now):
             raise Unauthenticated("nobody knows the device")
-        _check_not_denied(tx, tenant.id, denied_subject(auth_key))
+        for key in sorted({auth_key, shown.subject.key}):
+            _check_not_denied(tx, tenant.id, denied_subject(key))
         return Unregistered()
     login = _login(tx, tenant, credential, context or {})
     if not any(proof.is_valid(tx.now) for proof in credential.proofs):

@@ -233,6 +233,8 @@ def _due(now: Term, again: Term) -> Term:
 def _at(shape: Shape, field: str, path: tuple[str, ...], value: Any, flavor: Flavor) -> Clause:
     column = shape.column(field)
     bound = (flavor.path(path), to_json(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Clause(("number", field), bound, lambda f, bind: f.number_at(column, bind(), bind()))
     return Clause(("at", field), bound, lambda f, bind: f.equals_at(column, bind(), bind()))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -73,8 +74,11 @@ class Flavor(Protocol):
     def equals_at(self, column: Term, path: Term, value: Term) -> Term:
         """The value at the path equals the value."""
 
+    def number_at(self, column: Term, path: Term, value: Term) -> Term:
+        """The value at the path is the number, however either is written: 1 is 1.0."""
+
     def path(self, path: Sequence[str]) -> Any:
-        """Give the parameter for at and equals_at."""
+        """Give the parameter for at, equals_at and number_at."""
 
     def fits(self, text: Term, pattern: Term) -> Term:
         """The text fits the pattern."""
@@ -141,6 +145,11 @@ class SqliteFlavor:
     def equals_at(self, column: Term, path: Term, value: Term) -> Term:
         return column.op("->", is_comparison=False)(path) == value
 
+    def number_at(self, column: Term, path: Term, value: Term) -> Term:
+        kind, found = func.json_type(column, path), func.json_extract(column, path)
+        is_number = or_(kind == "integer", kind == "real")
+        return case((is_number, found == func.json_extract(value, "$")))
+
     def path(self, path: Sequence[str]) -> Any:
         return "$" + "".join(f"[{s}]" if s.isascii() and s.isdigit() else f".{to_json(s)}" for s in path)
 
@@ -202,6 +211,9 @@ class PostgresFlavor:
 
     def equals_at(self, column: Term, path: Term, value: Term) -> Term:
         return column.op("#>")(cast(path, ARRAY(Text))) == cast(value, JSONB)
+
+    def number_at(self, column: Term, path: Term, value: Term) -> Term:
+        return self.equals_at(column, path, value)
 
     def path(self, path: Sequence[str]) -> Any:
         return list(path)

@@ -104,6 +104,17 @@ async def test_a_template_that_gives_a_name_is_compared_as_one(door: Door, templ
     assert "d" == (await here.knock(leaf(here.ca, subject=subject("p", o="ACME")))).device.id
 
 
+@pytest.mark.parametrize("denied", ["CN=p,O=ACME", "cn = P, o=acme", "p"])
+async def test_a_denial_names_the_subject_or_what_the_template_makes_of_it(door: Door, denied):
+    """Either keeps the device out; without the denial it is in."""
+    here = await plant(door, **OPEN, **{"auth-id-template": "{{subject-cn}}"})
+    certificate, path = leaf(here.ca, subject=subject("p", o="ACME")), f"/v1/denials/{here.tenant}"
+    assert 204 == (await door("POST", path, json={"subject-dn": denied})).status_code
+    assert Unauthenticated is await here.refused(certificate)
+    assert 204 == (await door("POST", f"{path}/remove", json={"subject-dn": denied})).status_code
+    await here.knock(certificate)
+
+
 async def test_certificates_without_a_subject_are_not_one_device(door: Door):
     """Who is named in a SAN alone is refused, unless the CA's template says which name counts."""
     nobody = x509.Name([])

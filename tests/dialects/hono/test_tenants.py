@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from muster.ca.passwords import PasswordPool
+from muster.core import users
+from muster.core.access import Caller
+from muster.core.model import Status
+from muster.core.throttle import Throttle
+from muster.dialects.hono.logins import Logins
 from tests.ca.pki import Foreign
-from tests.dialects.hono.desk import Door, b64, basic
+from tests.dialects.hono.desk import PASSWORD, Door, b64, basic
 
 pytestmark = pytest.mark.anyio
 
@@ -163,19 +169,53 @@ async def test_nobody_gets_in_without_a_login(door: Door):
 
 
 async def test_basic_works_and_ends_with_the_password(door: Door):
-    """It is remembered, until the user changes."""
+    """It is remembered, until the user changes; a new password counts at once where it was set."""
+    door.store.on_emitted(door.logins.changed)
     user = await door.user()
+    known, wrong = ({"Authorization": basic(user.username, word)} for word in (PASSWORD, "wrong"))
+    for headers, status in ((known, 201), (known, 201), (wrong, 401)):
+        assert status == (await door("POST", "/v1/tenants", headers=headers)).status_code
+    await door.store.run(users.reset_password, user.id, user.epoch, new=await door.passwords.hash("another"))
+    assert 401 == (await door("POST", "/v1/tenants", headers=known)).status_code
+    new = {"Authorization": basic(user.username, "another")}
+    assert 201 == (await door("POST", "/v1/tenants", headers=new)).status_code
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_who_is_disabled_and_enabled_gets_in_again(door: Door, is_told: bool):
+    """With the same password; where nobody tells of the change, as in another process, after five seconds."""
+    if is_told:
+        door.store.on_emitted(door.logins.changed)
+    user, admin = await door.user(), Caller(user=await door.admin())
     known = {"Authorization": basic(user.username)}
     assert 201 == (await door("POST", "/v1/tenants", headers=known)).status_code
-    assert 201 == (await door("POST", "/v1/tenants", headers=known)).status_code
-    wrong = {"Authorization": basic(user.username, "wrong")}
-    assert 401 == (await door("POST", "/v1/tenants", headers=wrong)).status_code
-    from dataclasses import replace  # noqa: PLC0415
-
-    await door.store.run(lambda tx: tx.change(replace(user, epoch=user.epoch + 1)))
+    await door.store.run(users.set_user_status, admin, user.id, Status.DISABLED)
     assert 401 == (await door("POST", "/v1/tenants", headers=known)).status_code
-    door.logins.forget(user.id)
+    await door.store.run(users.set_user_status, admin, user.id, Status.ENABLED)
+    if not is_told:
+        door.clock.micros += 5_000_000
     assert 201 == (await door("POST", "/v1/tenants", headers=known)).status_code
+
+
+async def test_basic_is_hashed_once_in_a_quarter_of_an_hour(door: Door):
+    """A look at the user every five seconds costs no hash."""
+    user = await door.user()
+    known = {"Authorization": basic(user.username)}
+    hashed: list[str | None] = []
+
+    class Counted(PasswordPool):
+        async def verify(self, verifier: str | None, password: str) -> bool:
+            hashed.append(verifier)
+            return await super().verify(verifier, password)
+
+    pool = Counted()
+    door.logins = Logins(door.store, pool, Throttle(limit=5, period=60), door.clock)
+    door.rebuild()
+    for seconds, hashes in ((0, 1), (4, 1), (6, 1), (600, 1), (901, 2)):
+        door.clock.micros += seconds * 1_000_000
+        assert 201 == (await door("POST", "/v1/tenants", headers=known)).status_code
+        assert hashes == len(hashed)
+    pool.close()
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic bm9jb2xvbg==", "Basic /////w==", "Digest x"])
