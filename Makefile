@@ -17,8 +17,8 @@ test: $(VENV)/.test ## Lint, types and all tests but the long ones
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m "not long" tests
 
-test-long: $(VENV)/.test ## The long tests: kill -9 by the hundred
-	$(BIN)/python -m pytest -q -m long tests
+test-long: $(VENV)/.test ## The long tests: kill -9 by the hundred, requests and certificates by the ten thousand
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup --durations 0 --durations-min 1 -m long tests
 
 vault: $(VENV)/.test ## A real Vault for the tests, built from source; needs Go and some minutes
 	$(BIN)/python scripts/obtain_vault.py

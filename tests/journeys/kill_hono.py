@@ -218,6 +218,7 @@ class Usages(Acknowledged):
         used = 0
         while not used:
             assert time.monotonic() < deadline, "nothing was counted"
+            time.sleep(0.1)
             answer = http.get(f"/v1/tenants/{self._tenant}/usage", headers=self._headers)
             used = answer.json()["data-volume"]["used-bytes"]
         assert self._seen <= used <= self._sent

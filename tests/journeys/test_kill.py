@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from muster.store import doctor
 from tests.journeys.kill_works import Work
 from tests.journeys.kill_world import Target, every_work
 from tests.journeys.receiver import Receiver
+from tests.journeys.server import Server
 
 IN_FLIGHT = 16
 
@@ -22,11 +24,11 @@ IN_FLIGHT = 16
 class Load:
     """Works at all doors without end and remembers what was acknowledged."""
 
-    def __init__(self, server: Target, works: Sequence[Work]) -> None:
+    def __init__(self, server: Server, works: Sequence[Work], trusted: ssl.SSLContext | None = None) -> None:
         self.asked: list[tuple[Work, str]] = []
         self._server = server
         self._works = works
-        self._trusted = server.trust()
+        self._trusted = True if trusted is None else trusted
 
     def _http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self._server.url, timeout=10, verify=self._trusted)
@@ -65,7 +67,7 @@ def rounds(folder: Path, count: int, database: str | None) -> None:
     chance = random.Random(4711)
     with Receiver() as receiver, Target(folder, **environment) as server:
         works = every_work(server, receiver)
-        load_ = Load(server, works)
+        load_ = Load(server, works, server.trust())
         for _ in range(count):
             seen = len(load_.asked)
             asyncio.run(load_.until_killed(chance.uniform(0.02, 0.4)))
@@ -81,7 +83,7 @@ def rounds(folder: Path, count: int, database: str | None) -> None:
         server.start()
 
 
-def findings(server: Target, environment: dict[str, str]) -> list[doctor.Finding]:
+def findings(server: Server, environment: dict[str, str]) -> list[doctor.Finding]:
     settings = load({**environment, "MUSTER_DATA_DIR": str(server.folder / "data")}).settings
     url = environment.get("MUSTER_DATABASE_URL", f"sqlite:///{server.folder / 'data' / 'muster.db'}")
     return doctor.examine(url, keyring_of(settings))

@@ -203,7 +203,7 @@ def _try_operation(
     def ask(case: Any, caller: dict[str, str]) -> None:
         # On this path the body tells the dialect: one without either sign may speak to the other.
         hypothesis.assume(operation.label != "POST /users" or {"credentials", "password"} & _keys(case.body))
-        answer = case.call(headers=caller, timeout=20)
+        answer = case.call(headers=caller, timeout=60)
         seen.add(answer.status_code)
         case.validate_response(answer, checks=CHECKS)
 
