@@ -163,6 +163,8 @@ async def test_no_server_starts_without_a_key_that_is_needed(url, clock):
     masterkeys.admit(url, BEFORE, NOW)
     with pytest.raises(Unavailable, match=f"{OLD_ID} is missing"):
         masterkeys.admit(url, AFTER, NOW)
+    masterkeys.admit(url, Keyring(OLD, NEW), NOW)
+    masterkeys.admit(url, BEFORE, NOW)  # so far the new key only waits to open what others seal
     masterkeys.admit(url, BOTH, NOW)
     with pytest.raises(Unavailable, match=f"{NEW_ID} is missing"):
         masterkeys.admit(url, BEFORE, NOW)

@@ -66,14 +66,8 @@ def equal(shape: Shape, field: str, value: Any, seals: Seals) -> Clause:
     if value is None:
         return known.none
     if seals.is_changing and isinstance(value, Secret):
-        return _one_of_digests(shape, field, [value], seals)
+        return _in(shape, field, seals.digests(f"{shape.name}.{field}", [value]))
     return Clause(known.key, (shape.value(field, value, seals),), known.build)
-
-
-def _one_of_digests(shape: Shape, field: str, values: Sequence[Secret], seals: Seals) -> Clause:
-    """The field is one of the secrets, by the hash under whichever master key."""
-    purpose = f"{shape.name}.{field}"
-    return _in(shape, field, [digest for value in values for digest in seals.digests(purpose, value)])
 
 
 def _in(shape: Shape, field: str, bound: Sequence[Any]) -> Clause:
@@ -87,7 +81,7 @@ def one_of(shape: Shape, field: str, values: Any, seals: Seals, flavor: Flavor) 
     """The field equals one of the values."""
     column = shape.column(field)
     if seals.is_changing and (secrets := [value for value in values if isinstance(value, Secret)]):
-        return _one_of_digests(shape, field, secrets, seals)
+        return _in(shape, field, seals.digests(f"{shape.name}.{field}", secrets))
     bound = [shape.value(field, value, seals) for value in values]
     if any(isinstance(value, Secret | bytes) for value in values):
         return _in(shape, field, bound)

@@ -41,8 +41,10 @@ def former(url: str, ring: Ring) -> dict[str, bytes]:
     return {one.id: b64decode(one.hash_key.reveal()) for one in kept}
 
 
-def admit(url: str, ring: Ring, now: Instant) -> None:
-    """Note that from now on the keys of the ring may have sealed what is here.
+def admit(url: str, ring: Ring, now: Instant, *, every: bool = False) -> None:
+    """Note that from now on the newest key of the ring, or *every* one, may have sealed what is here.
+
+    Where nothing was noted yet each of them may. A key that is only there to open is not needed for that.
 
     Unavailable when a key is missing that something is, or may be, still sealed with.
     """
@@ -56,7 +58,7 @@ def admit(url: str, ring: Ring, now: Instant) -> None:
                 f"the database is sealed with another master key than what is given: {', '.join(missing)} "
                 "is missing, which must stay in the list until `muster db rekey` says that it may go"
             )
-        for id_ in ring.key_ids:
+        for id_ in ring.key_ids if every or not known else ring.key_ids[:1]:
             if id_ not in known:
                 _note(connection, ring, id_, now)
         if known.get(ring.key_ids[0]):  # it came back

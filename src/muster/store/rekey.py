@@ -27,6 +27,8 @@ MOST_PASSES = 10
 _MOST_ATTEMPTS = 20
 _PAUSE = 0.05
 """Seconds before a batch is tried again that something else was in the way of."""
+LINGER = 3.0
+"""Seconds for which a connection may still be named that has ended."""
 Tell = Callable[[str, int], None]
 """Is told the table and how many of its rows were looked at."""
 SECRETS = tuple(shape for shape in SHAPES.values() if shape.sealed)
@@ -63,7 +65,7 @@ def rekey(url: str, ring: Ring, now: Instant, tell: Tell) -> Outcome:
     """
     outcome = Outcome()
     with _alone_or_beside(url, ring.key_ids[0]) as pause:
-        masterkeys.admit(url, ring, now)
+        masterkeys.admit(url, ring, now, every=True)
         for _ in range(MOST_PASSES):
             before = outcome.sealed + outcome.hashed
             with connected(url) as connection:
@@ -116,14 +118,24 @@ def _alone_or_beside(url: str, key_id: str) -> Iterator[float]:
 
 
 def _require_same_key(url: str, key_id: str) -> None:
-    """Unavailable when a server runs that seals under another key than this one."""
+    """Unavailable when a server runs that seals under another key than this one.
+
+    PostgreSQL still names one that ended a moment ago: it is looked at for LINGER.
+    """
+    until = time.monotonic() + LINGER
+    while any(other != key_id for other in _newest_keys(url)):
+        if isinstance(locate(url), File) or time.monotonic() > until:
+            raise Unavailable(
+                f"a server is running that does not seal with the master key {key_id}: "
+                "start all with that key first in MUSTER_MASTER_KEY and the old one after it, then try again"
+            )
+        time.sleep(_PAUSE)
+
+
+def _newest_keys(url: str) -> list[str]:
+    """Give the master key under which each server seals that has the database."""
     place = locate(url)
-    others = [claimant(place.path)[1]] if isinstance(place, File) else _applications(url)
-    if any(other != key_id for other in others):
-        raise Unavailable(
-            f"a server is running that does not seal with the master key {key_id}: "
-            "start all with that key first in MUSTER_MASTER_KEY and the old one after it, then try again"
-        )
+    return [claimant(place.path)[1]] if isinstance(place, File) else _applications(url)
 
 
 def _applications(url: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Nouns to rows and back, by functions written once for each noun from its fields and its table's columns."""
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
@@ -178,8 +178,9 @@ class Seals:
     def digest(self, purpose: str, secret: Secret) -> bytes:
         return self._sealer.digest(purpose, secret.reveal())
 
-    def digests(self, purpose: str, secret: Secret) -> tuple[bytes, ...]:
-        return self._sealer.digests(purpose, secret.reveal())
+    def digests(self, purpose: str, secrets: Iterable[Secret]) -> list[bytes]:
+        """Give the hashes of all these under every master key."""
+        return [digest for each in secrets for digest in self._sealer.digests(purpose, each.reveal())]
 
     def close(self, purpose: str, key: str, secret: Secret) -> bytes:
         return self._sealer.seal(secret.reveal().encode(), f"{purpose}{CONTEXT_SEPARATOR}{key}".encode())
