@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from muster.core import model as m
+from muster.core.events import RECOVERY_ASKED
 from muster.core.ports import ANYWHERE
 from muster.store.engine import open_store
 from muster.store.outbox import FIRST_WAIT, Outbox
@@ -96,6 +97,16 @@ async def test_a_failure_holds_back_its_key_and_no_other(store, clock):
     clock.micros += FIRST_WAIT
     assert await outbox.drain(recorder) == 4
     assert [n for key, n in recorder.got if key == "bad"] == [0, 1, 2, 3]
+
+
+async def test_what_waits_for_others_servers_keeps_nobody_waiting(store, clock):
+    """Slow topics have an outbox of their own: neither takes what is the other's."""
+    slow = event("jane@example.com", RECOVERY_ASKED, payload={"n": 0})
+    await store.run(lambda tx: tx.emit(slow, event("d1", payload={"n": 1})))
+    quick, patient = Recorder(), Recorder()
+    assert await Outbox(store, clock).drain(quick) == 1
+    assert await Outbox(store, clock, is_slow=True).drain(patient) == 1
+    assert (quick.got, patient.got) == ([("d1", 1)], [("jane@example.com", 0)])
 
 
 async def test_keys_of_different_tenants_are_different(store, clock):

@@ -8,7 +8,6 @@ import msgspec
 
 from muster import __version__
 from muster.assembly import hono
-from muster.assembly.mail import sender_of
 from muster.assembly.messages import Messages, no_messages
 from muster.assembly.parts import Parts
 from muster.ca import secrets
@@ -143,8 +142,7 @@ def _magistrala(parts: Parts, throttle: Throttle) -> MagistralaOptions:
         provisioner=Provisioner(parts),
         throttle=throttle,
         recoveries=Throttle(limit=10, period=3600),
-        send_mail=sender_of(settings, parts.log),
-        public_url=settings.base_url,
+        sends_mail=settings.mail_url is not None,
         domain_id=TenantId(provision.domain_id) if provision.domain_id else None,
         self_register=settings.self_register,
         password=settings.password_pattern,
@@ -169,8 +167,7 @@ def _mainflux(parts: Parts, other: MagistralaOptions) -> MainfluxOptions:
         provisioner=other.provisioner,
         throttle=other.throttle,
         recoveries=other.recoveries,
-        send_mail=other.send_mail,
-        public_url=other.public_url,
+        sends_mail=other.sends_mail,
         domain_id=other.domain_id,
         self_register=settings.self_register,
         password=settings.password_pattern,

@@ -18,6 +18,7 @@ from muster.assembly.hono import HonoAdapter
 from muster.assembly.hono import running as adapter_running
 from muster.assembly.identity import Identity
 from muster.assembly.keeper import Keeper
+from muster.assembly.mail import mailing
 from muster.assembly.messages import Delivery, Leader, Messages, Place, following, messages_of
 from muster.assembly.parts import Parts, first_admin, open_parts, prepare
 from muster.assembly.webhooks import Webhooks
@@ -208,6 +209,7 @@ async def _leading(parts: Parts, identity: Identity | None) -> AsyncIterator[Mes
     more = [hono.deliver] if hono is not None else []
     work: list[Coroutine[None, None, None]] = [
         Outbox(parts.store, parts.clock).run(Delivery(parts, leader, more)),
+        mailing(parts),
         _webhooks(parts).run(),
         _upkeep(parts),
         _keep(identity),

@@ -18,6 +18,9 @@ CHANNEL_DELETED = "channel.deleted"
 USER_CHANGED = "user.changed"
 """What other processes remember of the user is void. Key: the user's id."""
 
+RECOVERY_ASKED = "recovery.asked"
+"""Somebody forgot a password. Key: the address, whoever has it; payload: the door where it was asked."""
+
 CERTIFICATE_EXPIRING = "certificate.expiring"
 """A certificate ends soon. Key: the device's id; payload: the serial."""
 
@@ -26,6 +29,9 @@ CERTIFICATE_REVOKED = "certificate.revoked"
 
 DEVICE_PROVISIONED = "device.provisioned"
 """A device provisioned itself. Key: the device's id; payload: the gateway that announced it, or null."""
+
+SLOW = frozenset({RECOVERY_ASKED})
+"""Topics whose events wait for somebody else's server; they must not keep the others waiting."""
 
 
 def _emit(tx: Tx, topic: str, tenant_id: str, keys: Iterable[str], payload: Json = None) -> None:
@@ -66,6 +72,11 @@ def channel_deleted(tx: Tx, channel: Channel, tenant_alias: str | None) -> None:
 def user_changed(tx: Tx, user_id: str) -> None:
     """Have what is remembered of the user forgotten."""
     _emit(tx, USER_CHANGED, "", [user_id])
+
+
+def recovery_asked(tx: Tx, address: str, door: str) -> None:
+    """Have a recovery token sent to whoever has the address, if anybody has."""
+    _emit(tx, RECOVERY_ASKED, "", [address], {"door": door})
 
 
 def certificate_expiring(tx: Tx, tenant_id: str, device_id: str, serial: str) -> None:

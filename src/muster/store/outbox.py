@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import bindparam, exists, not_, or_, select, update
 
 from muster.core.errors import Unavailable
+from muster.core.events import SLOW
 from muster.core.model import Event, Instant, TenantId
 from muster.core.ports import ANYWHERE, Deliver, Tx
 from muster.store.engine import AnyStore
@@ -19,6 +20,8 @@ POLL = 1.0
 """Seconds after which the outbox looks for what is due again though nothing woke it."""
 DELIVERY_SECONDS = 30.0
 """How long one delivery may take before it counts as failed."""
+MOST_AT_ONCE = {True: 4, False: 256}
+"""Events that are on their way at the same time, of slow topics and of others."""
 FIRST_WAIT, LONGEST_WAIT = 200_000, 60_000_000
 """Microseconds before a failed delivery is tried again: doubled with each failure."""
 
@@ -41,6 +44,8 @@ _DUE = (
     .order_by(events.c.id)
     .limit(bindparam("v1"))
 )
+_SLOW = or_(*(events.c.topic == topic for topic in sorted(SLOW)))
+_DUE_OF = {True: _DUE.where(_SLOW), False: _DUE.where(not_(_SLOW))}
 _FAILED = (
     update(events)
     .where(events.c.id == bindparam("v2"))
@@ -55,11 +60,15 @@ class _Due(NamedTuple):
 
 
 class Outbox:
-    """Takes the events of one store to where they belong. Of many processes, one does at a time."""
+    """Takes the events of one store to where they belong. Of many processes, one does at a time.
 
-    def __init__(self, store: AnyStore, clock: Callable[[], Instant]) -> None:
+    One that is *slow* takes those of the topics in core's SLOW, a few at a time, and the other all others.
+    """
+
+    def __init__(self, store: AnyStore, clock: Callable[[], Instant], *, is_slow: bool = False) -> None:
         self._store = store
         self._clock = clock
+        self._is_slow = is_slow
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, deliver: Deliver) -> None:
@@ -75,14 +84,15 @@ class Outbox:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), POLL)
 
-    async def drain(self, deliver: Deliver, *, batch: int = 256) -> int:
-        """Deliver up to *batch* of the events that are due; say how many were delivered.
+    async def drain(self, deliver: Deliver, *, batch: int | None = None) -> int:
+        """Deliver up to *batch* of the events that are due, MOST_AT_ONCE if not said; say how many were.
 
         An event is deleted when *deliver* returned. When it raised, or took longer than DELIVERY_SECONDS, the
         event and all later ones of its key wait, longer with each failure.
         """
         async with self._one_at_a_time:
-            due = await self._store.read(_read_due, self._clock(), batch)
+            most = batch or MOST_AT_ONCE[self._is_slow]
+            due = await self._store.read(_read_due, self._is_slow, self._clock(), most)
             by_key: dict[tuple[TenantId, str], list[_Due]] = {}
             for one in due:
                 by_key.setdefault((one.event.tenant_id, one.event.key), []).append(one)
@@ -115,9 +125,9 @@ async def _deliver(deliver: Deliver, due: list[_Due], delivered: list[int], fail
         delivered.append(one.event.id)
 
 
-def _read_due(tx: Tx, now: Instant, most: int) -> list[_Due]:
+def _read_due(tx: Tx, is_slow: bool, now: Instant, most: int) -> list[_Due]:
     assert isinstance(tx, Transaction)
-    rows = tx.execute("events due", _DUE, (now, most))
+    rows = tx.execute(f"events due {is_slow}", _DUE_OF[is_slow], (now, most))
     return [_Due(SHAPES[Event].decode(row, tx.seals), row[-1]) for row in rows]
 
 

@@ -10,6 +10,13 @@ from email.utils import formatdate, make_msgid
 from muster.core.errors import Unavailable
 from muster.core.model import Secret
 
+_PERMANENT = 500
+"""From here on, replies say that the same will fail again (RFC 5321, 4.2.1)."""
+
+
+class MailRefused(Unavailable):
+    """The server does not know the person; to try again is of no use."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
@@ -35,9 +42,16 @@ class Postbox:
     """How long one step may take."""
 
     async def send(self, mail: Mail) -> None:
-        """Hand the mail to the server. Unavailable when it does not take it; the reason has no text of it."""
+        """Hand the mail to the server. Unavailable when it does not take it; the reason has no text of it.
+
+        MailRefused when it never will, for the person it is to.
+        """
         try:
             await asyncio.to_thread(self._deliver, self._message(mail))
+        except smtplib.SMTPRecipientsRefused as error:
+            is_final = all(code >= _PERMANENT for code, _ in error.recipients.values())
+            failure = MailRefused if is_final else Unavailable
+            raise failure("the mail server does not take the address") from None
         except (OSError, smtplib.SMTPException, ValueError) as error:
             raise Unavailable(f"the mail server did not take it: {type(error).__name__}") from None
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +48,7 @@ class Muster:
         }
         self.configuration = load(given, folder=folder)
         self.source = source
+        self._beside: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -57,9 +59,15 @@ class Muster:
         self.wait(first_admin(self.parts))
         return self
 
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the requests, until the end."""
+        self._beside.append(asyncio.run_coroutine_threadsafe(work, self._loop))
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for each in self._beside:
+            each.cancel()
         self.parts.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -8,19 +8,25 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from muster.assembly.mail import sender_of
+from muster.assembly.mail import GIVE_UP, Recoveries, mailing, sender_of
 from muster.core.errors import Unavailable
+from muster.core.events import RECOVERY_ASKED
+from muster.core.model import Event, Instant
+from muster.core.ports import ANYWHERE
 from muster.settings import load
 from muster.web.mail import Mail
 from muster.web.observe import Lines, json_logger
 from tests.dialects.magistrala.harness import PASSWORD, Muster, status
 
 NEW = "a new password"
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
+AWAY = {"MUSTER_MAIL_URL": "smtp://127.0.0.1:9", "MUSTER_MAIL_FROM": "muster@plant.example"}
+"""A mail server that nobody runs."""
 
 
 class _Conversation(socketserver.StreamRequestHandler):
@@ -59,8 +65,8 @@ class Postbox(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Conversation)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Conversation)
         self.mails: list[email.message.Message] = []
         self._arrived = threading.Condition()
 
@@ -90,6 +96,7 @@ def postbox() -> Iterator[Postbox]:
 def muster(tmp_path: Path, postbox: Postbox) -> Iterator[Muster]:
     url = f"smtp://127.0.0.1:{postbox.server_address[1]}"
     with Muster(tmp_path, MUSTER_MAIL_URL=url, MUSTER_MAIL_FROM="muster@plant.example") as running:
+        running.background(mailing(running.parts))
         yield running
 
 
@@ -122,6 +129,43 @@ def test_the_answer_is_the_same_whoever_exists(muster: Muster, postbox: Postbox)
     addresses = ("unknown@example.com", "bounce@example.com", "known@example.com")
     assert 1 == len({forgot(muster, address) for address in addresses})
     assert ["known@example.com"] == [mail["To"] for mail in postbox.wait_for(before + 1)[before:]]
+
+
+def asked(muster: Muster) -> list[Event]:
+    """Give what waits in the outbox for the mail server."""
+    events: list[Event] = muster.wait(muster.parts.store.read(lambda tx: tx.select(Event, ANYWHERE)))
+    return [event for event in events if event.topic == RECOVERY_ASKED]
+
+
+def test_what_waits_for_the_mail_server_tells_nothing(tmp_path: Path):
+    """The same for whoever exists, and never a token: that is made on the way out."""
+    with Muster(tmp_path, **AWAY) as muster:
+        muster.register("known")
+        addresses = ["known@example.com", "unknown@example.com"]
+        assert 1 == len({forgot(muster, address) for address in addresses})
+        waiting = asked(muster)
+        assert addresses == [event.key for event in waiting]
+        assert [{"door": "magistrala"}] * 2 == [event.payload for event in waiting]
+
+
+def test_a_mail_nobody_takes_is_given_up_in_the_end(tmp_path: Path):
+    """Tried again as long as somebody may wait for it; after hours it is over."""
+    with Muster(tmp_path, **AWAY) as muster:
+        muster.register("known")
+        forgot(muster, "known@example.com")
+        (event,) = asked(muster)
+        recoveries = Recoveries(muster.parts)
+        with pytest.raises(Unavailable):
+            muster.wait(recoveries.deliver(event))
+        muster.wait(recoveries.deliver(replace(event, created_at=Instant(event.created_at - GIVE_UP))))
+
+
+def test_without_a_mail_server_nothing_waits(tmp_path: Path):
+    """Not for one that is named later either."""
+    with Muster(tmp_path) as muster:
+        muster.register("known")
+        assert 201 == forgot(muster, "known@example.com")[0]
+        assert [] == asked(muster)
 
 
 def test_asking_again_and_again_is_slowed_down(muster: Muster, postbox: Postbox):

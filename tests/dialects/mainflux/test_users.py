@@ -8,6 +8,7 @@ from email import message_from_string
 
 import pytest
 
+from muster.assembly.mail import mailing
 from tests.dialects.mainflux.conftest import NewHouse
 from tests.dialects.mainflux.house import PASSWORD, House, unknown
 from tests.dialects.mainflux.mailbox import Mailbox
@@ -169,6 +170,7 @@ async def test_a_lost_password_is_set_anew_by_mail(new_house: NewHouse):
     """The token that is mailed works once; whether there is such a user only the mailbox knows."""
     async with Mailbox() as mailbox:
         house = await new_house(MUSTER_MAIL_URL=mailbox.url, MUSTER_MAIL_FROM="muster@example.com")
+        delivering = asyncio.create_task(mailing(house.parts))
         await house.user()
         for email in (house.email("nobody"), house.email("john")):
             asked = await house.call("POST", "/password/reset-request", json={"email": email}, port=8180)
@@ -184,6 +186,7 @@ async def test_a_lost_password_is_set_anew_by_mail(new_house: NewHouse):
         assert 401 == (await house.call("PUT", "/password/reset", json=body)).status_code
         assert await house.login("john", "another password")
         assert mailbox.mails.empty()
+        delivering.cancel()
 
 
 async def recovery(house: House, name: str = "john", **changes: object) -> str:

@@ -1,12 +1,12 @@
 """Forgotten passwords: a recovery token is sent by mail, or handed out by an admin (spec A.1)."""
 
-import asyncio
+import contextlib
 
 from litestar import post, put
 
-from muster.core import users
+from muster.core import events, users
 from muster.core.access import Evidence, UserToken
-from muster.core.errors import Malformed, TooMany, Unauthenticated, Unavailable
+from muster.core.errors import Malformed, TooMany, Unauthenticated
 from muster.core.model import User
 from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.options import Options
@@ -26,8 +26,6 @@ with the JSON body
 
 If it was not you, do nothing: the password stays as it is.
 """
-_under_way: set[asyncio.Task[None]] = set()
-"""Keeps the deliveries alive until they are done."""
 
 
 @post("/password/reset-request", operation_id="requestReset", status_code=201, opt={"public": True})
@@ -39,31 +37,24 @@ async def request_reset(
     source = ("recovery", request.client.host if request.client else "")
     options.recoveries.check(source, desk.clock())
     options.recoveries.failed(source, desk.clock())
-    if options.send_mail is not None:
-        # Not awaited: how long it takes would tell whether the address is known.
-        task = asyncio.create_task(_deliver(email, desk, options))
-        _under_way.add(task)
-        task.add_done_callback(_under_way.discard)
+    if options.sends_mail:
+        await _ask(email, desk, options)
     return desk.answer(Reply(status=201, body=wire.Message(msg=SENT)))
 
 
-async def _deliver(email: str, desk: Desk, options: Options) -> None:
-    key, now = ("recovery", email), desk.clock()
-    try:
-        options.recoveries.check(key, now)
-        options.recoveries.failed(key, now)  # before anything is awaited: others ask at the same time
-        user = await desk.store.read(users.find_recoverable, email)
-        if user is None or options.send_mail is None:
-            return
-        await options.send_mail(_mail(user, desk, options))
-    except (TooMany, Unavailable):
-        return  # whoever asked may ask again; telling would tell that the address is known
+async def _ask(email: str, desk: Desk, options: Options) -> None:
+    """Put it into the outbox, whether anybody has the address or not: so the time does not tell either."""
+    key = ("recovery", email)
+    with contextlib.suppress(TooMany):  # telling would tell that somebody asks for this address
+        options.recoveries.check(key, desk.clock())
+        options.recoveries.failed(key, desk.clock())
+        await desk.store.run(events.recovery_asked, email, "magistrala")
 
 
-def _mail(user: User, desk: Desk, options: Options) -> Mail:
-    token = mint(desk, user, RECOVERY, options.recovery_lifetime)
-    minutes = options.recovery_lifetime // 60
-    text = _TEXT.format(username=user.username, minutes=minutes, where=options.public_url, token=token)
+def letter(desk: Desk, user: User, *, lifetime: int, where: str) -> Mail:
+    """Write to a user who forgot the password, with a token that is made now and lives so many seconds."""
+    token, minutes = mint(desk, user, RECOVERY, lifetime), lifetime // 60
+    text = _TEXT.format(username=user.username, minutes=minutes, where=where, token=token)
     return Mail(to=user.email, subject="A new password", text=text)
 
 

@@ -12,7 +12,6 @@ from muster.core.keyholders import Pki
 from muster.core.layout import Layout
 from muster.core.model import Json, TenantId
 from muster.core.throttle import Throttle
-from muster.web.mail import Mail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +48,8 @@ class Options:
     """Bytes of one entity's metadata as JSON."""
     max_content: int = 2 * 1024 * 1024
     """Bytes of the content of a bootstrap configuration."""
-    recovery_lifetime: int = 3600
-    """Seconds a recovery token is good for."""
-    public_url: str = ""
-    """Where users reach the API, for links."""
-    send_mail: Callable[[Mail], Awaitable[None]] | None = None
-    """Delivers a mail, or raises Unavailable; None: no mail server is configured."""
+    sends_mail: bool = False
+    """Whether a mail server is configured."""
 
     def metadata(self, given: dict[str, Json] | None) -> dict[str, Json]:
         """Give the metadata, empty if absent. Malformed when it is too large."""
