@@ -2,8 +2,22 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    literal_column,
+    or_,
+)
 from sqlalchemy.dialects.postgresql import JSONB
+
+from muster.core.events import SLOW
 
 metadata = MetaData(
     naming_convention={
@@ -66,6 +80,11 @@ def where(column: str) -> dict[str, Any]:
     """Limit an index to the rows that have the column."""
     condition = Column(column).is_not(None)
     return {"sqlite_where": condition, "postgresql_where": condition}
+
+
+def is_slow(topic: Column[Any]) -> ColumnElement[bool]:
+    """Say whether it is of an event for the slow outbox; the topics stand in the text, as in its index."""
+    return or_(*(topic == literal_column(f"'{each}'") for each in sorted(SLOW)))
 
 
 def contains_index(table: str) -> Index:

@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, exists, not_, or_, select, update
+from sqlalchemy import bindparam, exists, literal_column, not_, select, update
 
 from muster.core.errors import Unavailable
-from muster.core.events import SLOW
 from muster.core.model import Event, Instant, TenantId
 from muster.core.ports import ANYWHERE, Deliver, Tx
+from muster.store.columns import is_slow
 from muster.store.engine import AnyStore
 from muster.store.nouns import SHAPES
 from muster.store.tables import events
@@ -34,7 +34,7 @@ _DUE = (
             select(1)
             .select_from(_blocked)
             .where(
-                _blocked.c.next_at > 0,
+                _blocked.c.next_at > literal_column("0"),  # in the text, as in the index for it
                 _blocked.c.tenant_id == events.c.tenant_id,
                 _blocked.c.key == events.c.key,
                 _blocked.c.next_at > bindparam("v0"),
@@ -44,8 +44,7 @@ _DUE = (
     .order_by(events.c.id)
     .limit(bindparam("v1"))
 )
-_SLOW = or_(*(events.c.topic == topic for topic in sorted(SLOW)))
-_DUE_OF = {True: _DUE.where(_SLOW), False: _DUE.where(not_(_SLOW))}
+_DUE_OF = {True: _DUE.where(is_slow(events.c.topic)), False: _DUE.where(not_(is_slow(events.c.topic)))}
 _FAILED = (
     update(events)
     .where(events.c.id == bindparam("v2"))

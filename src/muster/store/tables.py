@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from muster.store import columns as c
-from muster.store.columns import metadata
+from muster.store.columns import is_slow, metadata
 
 users = Table(
     "users",
@@ -264,6 +264,9 @@ events = Table(
         "next_at",
         sqlite_where=Column("next_at") > 0,
         postgresql_where=Column("next_at") > 0,
+    ),
+    Index(
+        "events_slow", "id", sqlite_where=is_slow(Column("topic")), postgresql_where=is_slow(Column("topic"))
     ),
     sqlite_autoincrement=True,
 )

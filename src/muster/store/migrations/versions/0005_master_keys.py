@@ -1,4 +1,4 @@
-"""Which master keys sealed what is here, and the hash keys of those that are gone."""
+"""Which master keys sealed what is here, and the hash keys of those that are gone; events that may wait."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,4 +17,11 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("retired_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("master_keys_pk")),
+    )
+    op.create_index(
+        "events_slow",
+        "events",
+        ["id"],
+        sqlite_where=sa.text("topic = 'recovery.asked'"),
+        postgresql_where=sa.text("topic = 'recovery.asked'"),
     )
