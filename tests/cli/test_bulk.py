@@ -50,15 +50,6 @@ def test_every_format_is_read(muster: Shell, noun: str, name: str, text: str) ->
     assert {"one", "two"} == {row["name"] for row in listed(muster, noun)}
 
 
-@pytest.mark.parametrize("command", [CLIENTS, ("connect",)])
-@pytest.mark.parametrize(("name", "text"), [("none.csv", "\n"), ("none.json", "[]"), ("none.ndjson", "")])
-def test_a_file_with_nothing_in_it_is_no_success(
-    muster: Shell, command: tuple[str, ...], name: str, text: str
-) -> None:
-    """As the API's `empty list provided`: whoever made it meant something."""
-    muster.try_(*command, muster.file(name, text)).refused("there is nothing in it", code=2)
-
-
 def test_headings_lead_to_the_right_places(muster: Shell) -> None:
     """Every column of a CSV with headings."""
     id_ = str(uuid.uuid4())

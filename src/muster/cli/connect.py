@@ -77,7 +77,7 @@ def _connect_file(
     restart: bool,
 ) -> None:
     found, flaws = rows.read_connections(text_of(file), files.format_of(file, form_of_file))
-    if flaws or not found:
+    if flaws:
         raise files.refuse(file, flaws)
     files.check_any(file, len(found), "connections")
     sets = found if keep_going else rows.merged(found)

@@ -147,8 +147,8 @@ class _Scan:
 
 
 def refuse(source: str, flaws: Iterable[Flaw], most: int = 20) -> Stop:
-    """Make the error that lists what is wrong with a file, the first *most* of it; no flaw means no row."""
-    found = sorted(flaws, key=lambda flaw: flaw.line) or [Flaw(1, "there is nothing in it")]
+    """Make the error that lists what is wrong with a file, the first *most* of it."""
+    found = sorted(flaws, key=lambda flaw: flaw.line)
     shown = [f"{source}:{flaw.line}: {flaw.reason}" for flaw in found[:most]]
     if len(found) > most:
         shown.append(f"and {len(found) - most} more")

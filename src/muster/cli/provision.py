@@ -179,7 +179,7 @@ def _bulk(noun: Noun, help_: str) -> click.Command:
         restart: bool,
     ) -> None:
         items, flaws = rows.read(text_of(file), files.format_of(file, form_of_file), noun)
-        if flaws or not items:
+        if flaws:
             raise files.refuse(file, flaws)
         files.check_any(file, len(items), noun.name)
         if dry_run:
