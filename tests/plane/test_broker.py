@@ -25,7 +25,7 @@ from muster.core import events
 from muster.core.errors import Unavailable
 from muster.plane.broker import NeverUp, find_binary
 from muster.plane.config import Limits, Node, nats_config, server_config
-from muster.plane.keys import Keys, new_keys
+from muster.plane.keys import Keys
 from muster.plane.link import Link
 
 WhenDone = Callable[[Callable[[], None]], None]
@@ -107,7 +107,7 @@ def test_a_broker_that_is_not_reached_is_said_with_the_reason_and_not_all_the_ti
     """One warning, though it is tried many times a second."""
 
     async def wait(said: list[MutableMapping[str, Any]]) -> None:
-        link = Link(["nats://127.0.0.1:1"], new_keys(), "DEVICES")
+        link = Link(["nats://127.0.0.1:1"], Keys(secrets.token_bytes(32)), "DEVICES")
         link.start()
         while not said:  # the test's own limit ends it
             with pytest.raises(Unavailable):

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from plane_fleet import BOTH, SUBSCRIBE
 from plane_station import Station
+from structlog.testing import capture_logs
 
 from muster.core.errors import TooLarge, Unavailable
+from muster.core.model import TenantId
 from muster.plane.publish import Retention
 from muster.plane.subjects import Address, subtopic
 
@@ -66,6 +68,27 @@ def test_publishing_is_counted_and_bounded(station: Station):
     assert station.count("muster_published_total", protocol="http") == before + 1
     with pytest.raises(TooLarge):
         publish(station, "bounded", "", b"x" * (station.node.limits.payload_bytes + 1))
+
+
+@pytest.mark.parametrize("is_event", [False, True])
+@pytest.mark.parametrize(("payload", "said"), [(1024 * 1024, 5_000), (10, 70_000)])
+def test_what_is_said_about_a_hono_message_counts(
+    station: Station, payload: int, said: int, *, is_event: bool
+):
+    """Refused as too large, before the broker hangs up for it, on everybody."""
+    tenant, hono = TenantId("t1"), station.plane.downstream
+
+    async def send(size: int, headers: dict[str, str]) -> None:
+        if is_event:
+            await hono.event(tenant, b"x" * size, headers)
+        else:
+            await hono.telemetry(tenant, b"x" * size, headers, is_sure=True)
+
+    with capture_logs() as logged:
+        with pytest.raises(TooLarge):
+            station.run(send(payload, {"content-type": "y" * said}))
+        station.run(send(10, {"content-type": "y" * 5_000}))
+    assert [line for line in logged if line["event"] in {"broker lost", "broker hung up"}] == []
 
 
 def test_without_a_broker_publishing_and_reading_back_say_so(tmp_path: Path, when_done: WhenDone):

@@ -7,6 +7,7 @@ import pytest
 from plane_fleet import BOTH, PUBLISH, SUBSCRIBE, Device
 from plane_mqtt import Refused
 from plane_station import Station
+from structlog.testing import capture_logs
 
 from muster.core.model import Secret
 from muster.plane.config import DEVICES, SYSTEM
@@ -115,6 +116,22 @@ def _refusal(station: Station, device: Device, **how) -> int:
     with pytest.raises(Refused) as refused:
         station.connect(device, **how)
     return refused.value.code
+
+
+@pytest.mark.parametrize(("channels", "is_let_in"), [(500, True), (1_500, False)])
+def test_a_device_on_more_channels_than_the_broker_can_be_told_is_refused_with_the_reason(
+    station: Station, channels: int, *, is_let_in: bool
+):
+    """The broker would say nothing to the device and Muster take it for let in."""
+    rights = {f"of-many-{channels}-{n:036}": BOTH for n in range(channels)}
+    device = station.fleet.device(f"many-{channels}", **rights)
+    with capture_logs() as said:
+        if is_let_in:
+            station.connect(device).close()
+        else:
+            assert _refusal(station, device) == NOT_AUTHORISED
+    refused = [line.get("device") for line in said if line["event"] == "login refused"]
+    assert refused == ([] if is_let_in else [f"t1/many-{channels}"])
 
 
 def test_without_a_password_nobody_comes_in(station: Station):

@@ -248,7 +248,9 @@ class Callout:
             answer["jwt"] = self._signer.sign(self._user(question.user_nkey, given))
         token = self._signer.sign(self._envelope(question, answer)).encode()
         if len(token) > ANSWER_BYTES:
-            log.error("login refused", reason="the device has more channels than the broker can be told")
+            session = given.session if isinstance(given, Rights) else ""
+            reason = "the device has more channels than the broker can be told"
+            log.error("login refused", reason=reason, device=session)
             answer = {"type": "authorization_response", "version": 2, "error": Reason.UNAVAILABLE.value}
             token = self._signer.sign(self._envelope(question, answer)).encode()
         return token

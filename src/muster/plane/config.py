@@ -12,8 +12,9 @@ from muster.plane.keys import Keys
 
 SYSTEM, CALLOUT, DEVICES = "SYSTEM", "CALLOUT", "DEVICES"
 """The broker's accounts: its own events, its questions to Muster, and the devices with their messages."""
-ANSWER_BYTES = 4 * 1024 * 1024
-"""The largest answer to a question: the rights of a device on some 3,000 channels."""
+ANSWER_BYTES = 1024 * 1024
+"""The largest answer the broker reads (its `jwt.MaxTokenSize`): a device's rights on some 700 channels."""
+_SERVER_BYTES = 4 * 1024 * 1024
 
 
 _OVERHEAD = 1024
@@ -85,8 +86,8 @@ def _server(node: Node) -> dict[str, Any]:
         "server_name": node.name,
         "host": node.nats[0],
         "port": node.nats[1],
-        # For Muster's answers; what devices send is bounded with their account.
-        "max_payload": max(ANSWER_BYTES, limits.payload_bytes) + _OVERHEAD,
+        # What devices send is bounded with their account.
+        "max_payload": max(_SERVER_BYTES, limits.payload_bytes) + _OVERHEAD,
         "max_connections": limits.connections,
         "max_control_line": _LINE_BYTES,
         # Each QoS 1 subscription is a consumer; the broker's bound of 1,000 would refuse the 501st device.

@@ -102,7 +102,7 @@ class Plane:
         self.publisher = Publisher(devices, self.meters, payload_bytes=payload_bytes, retention=retention)
         self.passages = Passages(callout, seconds=remembers)
         self.sockets = Sockets(devices, callout, self.publisher)
-        self.downstream = Downstream(devices)
+        self.downstream = Downstream(devices, message_bytes=largest(payload_bytes))
         self._leftovers = Leftovers(devices)
         self._callout = callout
         self._forms = Forms(records, self.meters, resolve=ports.resolve, bytes_=largest(payload_bytes))

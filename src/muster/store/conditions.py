@@ -354,7 +354,9 @@ def _roles_held(
         .where(member.c.user_id == user, role.c.entity_kind == kind.value, role.c.tenant_id == tenant)
     )
     if role_id is not None:
-        held = held.where(role.c.id == role_id)
+        # The role `admin` goes by its implied name also when it is stored under an id of its own.
+        is_named = and_(role.c.is_builtin, role_id == literal(IMPLIED).concat(role.c.entity_id))
+        held = held.where(or_(role.c.id == role_id, is_named))
     if role_name is not None:
         held = held.where(role.c.name == role_name)
     if wanted is not None:

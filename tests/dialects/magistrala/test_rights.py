@@ -199,6 +199,8 @@ def test_an_entity_of_the_same_id_elsewhere_is_in_nobodys_way(
         assert {who.id, friend.id} == set(found["members"])
         assert found == muster.get(f"{path}/{client}/roles/{role}", who)
         assert found == muster.get(f"{path}/{client}/roles/{found['id']}", who)
+        for name in (role, found["id"]):
+            assert 1 == muster.get(f"{path}?role_id={name}", who)["total"]
 
 
 def test_who_made_a_group_administers_what_is_in_it(

@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from muster.core.errors import Conflict, Malformed, MusterError, Unavailable
+from muster.core.errors import Conflict, Malformed, MusterError, TooLarge, Unavailable
 from muster.core.model import DeviceId, TenantId
 from muster.plane.adapter.ports import Command, CommandSubscription, Deliver, Delivery
 from muster.plane.link import Link
@@ -20,6 +20,10 @@ from muster.plane.link import Link
 _log = structlog.get_logger("muster.plane.adapter")
 
 EVENTS = "HONO_EVENTS"
+_HEADER_BYTES = 60_000
+"""What is said about a message; JetStream takes no more than 64 KiB."""
+_FRAME_BYTES = 128
+"""What else goes with the headers."""
 _WAIT = 3.0
 _PAUSE = 0.25
 _ROUTES = 100_000
@@ -60,9 +64,20 @@ class Downstream:
     Commands are taken from `hono.command.<tenant>`; headers say which device, name and request.
     """
 
-    def __init__(self, link: Link, *, seconds: float = 7 * 86_400, bytes_: int = 1024 * 1024 * 1024) -> None:
-        """Prepare; events are kept for *seconds*, at most *bytes_* of them. Say so before the link starts."""
+    def __init__(
+        self,
+        link: Link,
+        *,
+        message_bytes: int,
+        seconds: float = 7 * 86_400,
+        bytes_: int = 1024 * 1024 * 1024,
+    ) -> None:
+        """Prepare; events are kept for *seconds*, at most *bytes_* of them. Say so before the link starts.
+
+        A message may have *message_bytes*, with what is said about it; TooLarge for more.
+        """
         self._link = link
+        self._message_bytes = message_bytes
         self._seconds = seconds
         self._bytes = bytes_
         self._stream = link.client.jetstream(timeout=_WAIT)
@@ -84,6 +99,7 @@ class Downstream:
     async def _publish(
         self, kind: str, tenant: TenantId, payload: bytes, headers: Mapping[str, str], *, is_sure: bool
     ) -> None:
+        self._check_size(payload, headers)
         await self._link.publish(f"hono.{kind}.{token(tenant)}", payload, headers=dict(headers))
         if is_sure:
             try:
@@ -95,11 +111,18 @@ class Downstream:
         """Store an event: it is the broker's when this returns. Unavailable when it cannot be."""
         if not self._link.is_up:
             raise Unavailable("the broker is away")
+        self._check_size(payload, headers)
         try:
             subject = f"hono.event.{token(tenant)}"
             await self._stream.publish(subject, payload, stream=EVENTS, headers=dict(headers))
         except (NatsError, TimeoutError) as error:
             raise Unavailable("the broker does not take events") from error
+
+    def _check_size(self, payload: bytes, headers: Mapping[str, str]) -> None:
+        """Refuse what the broker would hang up for: headers count as payload, and are bounded themselves."""
+        said = sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
+        if said > _HEADER_BYTES or said + len(payload) + _FRAME_BYTES > self._message_bytes:
+            raise TooLarge("the message is too large with what is said about it")
 
     async def take(self, tenant: TenantId, *, after: int, limit: int, wait: float) -> list[Taken]:
         """Give up to *limit* events after number *after*, and telemetry that passes meanwhile.
@@ -200,6 +223,7 @@ class Downstream:
                 self._first(f"hono.command_response.{token(tenant)}", request_id=request_id, device_id=device)
             )
             headers["taken"] = taken
+            self._check_size(payload, headers)
             subject = f"hono.command.{token(tenant)}"
             await self._link.publish(subject, payload, reply=inbox, headers=headers)
             await _within(taking, _TAKEN, "nobody listens for the device's commands")
