@@ -137,8 +137,11 @@ class App:
             answer = self._problem(request, Unavailable())
         except Exception as error:  # noqa: BLE001 the one place where the unexpected becomes an answer
             answer = self._problem(request, error)
-        if b"origin" in request.fields and self._dialects.get(request.dialect, self._default).allows_origins:
+        dialect = self._dialects.get(request.dialect, self._default)
+        if b"origin" in request.fields and dialect.allows_origins:
             answer.fields.extend(_CORS)
+        if dialect.exposed and answer.status in _EXPOSED:
+            answer.fields.append((b"access-control-expose-headers", dialect.exposed))
         await _send(request, answer, send)
         self._observer.answered(request, answer.status, perf_counter() - started)
 
@@ -257,6 +260,10 @@ _CORS = (
     (b"access-control-expose-headers", b"etag, location"),
     (b"access-control-max-age", b"600"),
 )
+
+
+_EXPOSED = frozenset({200, 201, 204, 206, 301, 302, 303, 304, 307, 308})
+"""The statuses to which nginx adds headers."""
 
 
 def _announces_body(request: Request) -> bool:
