@@ -176,10 +176,11 @@ def test_a_device_that_waits_over_http_gets_the_command(
         waiting = threads.submit(listen, http)
         asked = threads.submit(_until_taken, station, device)
         command = waiting.result(30)
-        assert (200, b"now", "blink") == (
+        assert (200, b"now", "blink", "text/plain") == (
             command.status_code,
             command.content,
             command.headers["hono-command"],
+            command.headers["content-type"],
         )
         assert (device if login != device else None) == command.headers.get("hono-cmd-target-device")
         answers = "/command/res" + ("" if login == device else f"//{device}")

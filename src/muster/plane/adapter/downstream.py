@@ -284,6 +284,7 @@ class Downstream:
             name=said.get("subject", "command"),
             payload=message.data,
             request_id=said.get("request_id", ""),
+            content_type=said.get("content-type", ""),
         )
         self._link.spawn(self._deliver(message, deliver, command))
 

@@ -39,6 +39,7 @@ from muster.plane.adapter.ports import (
 )
 from muster.web.auth import scheme_and_rest
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
+from muster.web.reply import field_value
 from muster.web.request import Request, incoming
 
 MOST_TTD: Final = 60
@@ -239,7 +240,14 @@ async def _say(
         command = await waiting.command(message.ttd)
     finally:
         await waiting.close()
-    return desk.answer(Reply(status=202) if command is None else _commanded(command, target))
+    if command is None:
+        return desk.answer(Reply(status=202))
+    answer = desk.answer(_commanded(command, target))
+    if command.content_type:
+        # The application's own word: no media type that we would know.
+        others = [field for field in answer.fields if field[0] != b"content-type"]
+        answer.fields[:] = [*others, (b"content-type", field_value(command.content_type))]
+    return answer
 
 
 def _commanded(command: Command, target: Target) -> Reply:

@@ -125,6 +125,8 @@ class Command:
     name: str
     payload: bytes = b""
     request_id: str = ""
+    content_type: str = ""
+    """Of the payload; MQTT 3.1.1 has no place for it."""
 
 
 class Delivery(Enum):
