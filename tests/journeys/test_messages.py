@@ -226,6 +226,28 @@ def test_a_websocket_is_a_place_of_a_channel(gateway: Gateway) -> None:
         assert status == refused.value.response.status_code
 
 
+def test_whoever_tries_secret_after_secret_on_a_channel_has_to_wait(gateway: Gateway) -> None:
+    """Each wrong secret counts once: a device that goes on with its old one holds up nobody."""
+    path = f"/http/channels/{gateway.data}/messages"
+    here = f"{gateway.server.url.replace('http', 'ws')}/ws/channels/{gateway.data}/messages"
+
+    def publish(http: httpx.Client, secret: str) -> int:
+        return http.post(path, content=b"x", headers={"Authorization": f"Client {secret}"}).status_code
+
+    with gateway.server.client() as http:
+        assert [401] * 30 == [publish(http, "old") for _ in range(30)]
+        tried = [publish(http, f"guess {n}") for n in range(12)]
+        assert (401, 429) == (tried[0], tried[-1])
+        assert [401, 429] == sorted(set(tried))
+        assert 401 == publish(http, "old")
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        ws_connect(here, additional_headers={"Authorization": "Client another guess"}),
+    ):
+        pass
+    assert 429 == refused.value.response.status_code
+
+
 def test_a_user_listens_until_channel_or_user_are_closed(gateway: Gateway) -> None:
     """A token opens a place as a device's secret does, and is no key for longer than it would open it."""
     server = gateway.server

@@ -23,6 +23,7 @@ from muster.dialects.magistrala.problems import problem as magistrala_problem
 from muster.dialects.mainflux import door as mainflux
 from muster.dialects.mainflux.options import Options as MainfluxOptions
 from muster.plane import http, reader
+from muster.plane.guesses import Guesses
 from muster.plane.websocket import WebSockets
 from muster.web import app as web
 from muster.web.desk import Desk
@@ -73,14 +74,15 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
     throttle = Throttle(
         limit=settings.throttle_attempts, period=int(settings.throttle_window.total_seconds())
     )
-    modern = [http.domain_routes(_door(parts, messages))]
-    legacy = [reader.legacy_routes(_door(parts, messages))]
+    guesses = Guesses(throttle)
+    door = http.Door(messages.plane.publisher, messages.plane.passages, guesses, parts.pki)
+    modern, legacy = [http.domain_routes(door)], [reader.legacy_routes(door)]
     options = _magistrala(parts, throttle)
     doors = [magistrala.dialect(options, modern), mainflux.dialect(_mainflux(parts, options), legacy)]
     if parts.configuration.provision.vocabulary == "things":
         doors[0] = replace(doors[0], unmarked=frozenset())
     doors.append(hono.dialect(parts, throttle, messages))
-    doors.append(_messages(parts, messages))
+    doors.append(_messages(door))
     doors.append(_est(parts, throttle))
     return web.build(
         doors,
@@ -92,11 +94,11 @@ def app_of(parts: Parts, messages: Messages | None = None) -> web.App:
         log=parts.log,
         limits=web.Limits(body=settings.max_body_bytes),
         about=web.About(version=__version__),
-        websocket=_websockets(parts, messages),
+        websocket=_websockets(parts, messages, guesses),
     )
 
 
-def _websockets(parts: Parts, messages: Messages) -> WebSockets:
+def _websockets(parts: Parts, messages: Messages, guesses: Guesses) -> WebSockets:
     desk = Desk(
         store=parts.store,
         tokens=parts.tokens,
@@ -104,19 +106,15 @@ def _websockets(parts: Parts, messages: Messages) -> WebSockets:
         clock=parts.clock,
         dialect="messages",
     )
-    return WebSockets(messages.plane.sockets, desk)
+    return WebSockets(messages.plane.sockets, guesses, desk)
 
 
-def _door(parts: Parts, messages: Messages) -> http.Door:
-    return http.Door(messages.plane.publisher, messages.plane.passages, parts.pki)
-
-
-def _messages(parts: Parts, messages: Messages) -> web.Dialect:
+def _messages(door: http.Door) -> web.Dialect:
     """Give the door for messages: one for all dialects; its errors are those of the one that is spoken."""
     return web.Dialect(
         name="messages",
         title="Muster: messages",
-        handlers=[http.adapter_routes(_door(parts, messages))],
+        handlers=[http.adapter_routes(door)],
         problem=magistrala_problem,
         problem_type=MessageProblem,
         speaks_as=("magistrala", "mainflux"),

@@ -11,11 +11,12 @@ from litestar.di import Provide
 from muster.core import messaging, pki, presence
 from muster.core.access import Caller
 from muster.core.certificates import Shown
-from muster.core.errors import Malformed, NotFound, Unauthenticated
+from muster.core.errors import Malformed, NotFound, TooMany, Unauthenticated
 from muster.core.keyholders import Pki
 from muster.core.messaging import Passage, Whereabouts
 from muster.core.model import Flow, Instant, Presence, Secret, TenantId
 from muster.core.ports import Page, Tx
+from muster.plane.guesses import Guesses
 from muster.plane.passages import Passages
 from muster.plane.publish import Message, Publisher
 from muster.plane.subjects import Address, subtopic
@@ -36,6 +37,7 @@ class Door:
 
     publisher: Publisher
     passages: Passages
+    guesses: Guesses
     pki: Pki | None = None
     """Verifies the certificates that devices show instead of a secret."""
 
@@ -48,7 +50,8 @@ async def passage(
 ) -> tuple[Passage, Address]:
     """Let a device (by secret or certificate) or a user (by a token after `Bearer`) through to a channel.
 
-    Unauthenticated, Forbidden or NotFound as core/messaging says; Malformed without any secret.
+    Unauthenticated, Forbidden or NotFound as core/messaging says; Malformed without any secret, TooMany
+    after too many wrong ones.
     """
     if auth.is_bearer(request):
         evidence = auth.evidence(request, desk.tokens, desk.clock)
@@ -62,22 +65,17 @@ async def passage(
         raise Unauthenticated
     if not secret:
         raise Malformed("missing or invalid bearer entity key")
-    if flow is Flow.PUBLISH:
-        return await _remembered(desk, door.passages, secret, channel, tenant)
-    return await desk.store.read(_of_device, Secret(secret), channel, tenant, flow)
-
-
-async def _remembered(
-    desk: Desk, passages: Passages, secret: str, channel: str, tenant: str | None
-) -> tuple[Passage, Address]:
-    name = passages.name(secret, channel, tenant)
-    known = passages.find(name)
+    name = door.passages.name(secret, channel, tenant)
+    known = door.passages.find(name) if flow is Flow.PUBLISH else None
     if known is not None:
         return known
-    watch = passages.watch()
-    passed, address = await desk.store.read(_of_device, Secret(secret), channel, tenant, Flow.PUBLISH)
-    passages.keep(watch, name, passed, address)
-    return passed, address
+    watch = door.passages.watch()
+    source = request.client.host if request.client else ""
+    with door.guesses.counted(secret, channel, source, desk.clock()):
+        found = await desk.store.read(_of_device, Secret(secret), channel, tenant, flow)
+    if flow is Flow.PUBLISH:
+        door.passages.keep(watch, name, *found)
+    return found
 
 
 def _of_device(
@@ -218,7 +216,11 @@ async def _last(
     return desk.answer(Reply(body=MessagePage(limit=limit, total=len(found), messages=found)))
 
 
-@get("/{domain:str}/channels/{channel:str}/messages", operation_id="lastMessages", opt={"query": ("limit",)})
+@get(
+    "/{domain:str}/channels/{channel:str}/messages",
+    operation_id="lastMessages",
+    opt={"query": ("limit",), "errors": (TooMany,)},
+)
 async def last_messages(
     request: AnyRequest, domain: str, channel: str, desk: Desk, door: Door
 ) -> Rendered[MessagePage]:

@@ -9,25 +9,42 @@ from litestar.types import Receive, Scope, Send
 
 from muster.core import messaging
 from muster.core.access import Evidence, authenticate
-from muster.core.errors import Forbidden, Malformed, MusterError, NotFound, Unauthenticated, Unavailable
+from muster.core.errors import (
+    Forbidden,
+    Malformed,
+    MusterError,
+    NotFound,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
 from muster.core.messaging import Seat
 from muster.core.model import Flow, Secret
 from muster.core.ports import Tx
+from muster.plane.guesses import Guesses
 from muster.plane.sockets import Socket, Sockets
 from muster.plane.subjects import Address, subtopic
 from muster.web import auth
 from muster.web.desk import Desk, Request
 
 log = structlog.get_logger("muster.websocket")
-_STATUS = {Malformed: 400, Unauthenticated: 401, Forbidden: 403, NotFound: 404, Unavailable: 503}
+_STATUS = {
+    Malformed: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    TooMany: 429,
+    Unavailable: 503,
+}
 _POLICY_VIOLATION, _TOO_BIG, _GOING_AWAY, _TRY_LATER = 1008, 1009, 1001, 1013
 
 
 class WebSockets:
     """Accepts connections, lets messages pass, hangs up when rights change."""
 
-    def __init__(self, sockets: Sockets, desk: Desk) -> None:
+    def __init__(self, sockets: Sockets, guesses: Guesses, desk: Desk) -> None:
         self._sockets = sockets
+        self._guesses = guesses
         self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +79,8 @@ class WebSockets:
         secret = auth.device_key(request) or request.query.get("authorization", [""])[0]
         if not secret:
             raise Unauthenticated
-        return await self._desk.store.read(_of_device, Secret(secret), channel, tenant), rest
+        with self._guesses.counted(secret, channel, _source(scope), self._desk.clock()):
+            return await self._desk.store.read(_of_device, Secret(secret), channel, tenant), rest
 
 
 def _of_user(tx: Tx, evidence: Evidence, channel: str, tenant: str | None) -> Seat:
