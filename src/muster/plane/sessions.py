@@ -173,6 +173,7 @@ class Sessions:
         changed = max(self._cut_at.get(name, 0.0) for name in (live.session, f"{live.tenant}/"))
         if live.start < changed:
             self._link.spawn(self._check(live))
+        self._claim_if_kept(live.client_id)
 
     async def _check(self, live: Live) -> None:
         tenant, device = live.session.split("/", 1)
@@ -180,7 +181,13 @@ class Sessions:
             await self._kick(live)
 
     def _kept(self, client_id: str, _: Mapping[str, int]) -> None:
-        """Claim an id that was not worth it at login, now that a session is kept by it."""
+        self._claim_if_kept(client_id)
+
+    def _claim_if_kept(self, client_id: str) -> None:
+        """Claim an id that was not worth it at login, once it is known whose it is and that it is kept.
+
+        The broker tells the one in one way and the other in another: either may come first.
+        """
         owner = self._live.owner_of(client_id)
         if owner is not None and looks_made_up(client_id) and self._records.is_kept(client_id):
             tenant, device = owner.split("/", 1)
