@@ -1,12 +1,10 @@
 """Forgotten passwords: a recovery token is sent by mail, or handed out by an admin (spec A.1)."""
 
-import contextlib
-
 from litestar import post, put
 
-from muster.core import events, users
+from muster.core import users
 from muster.core.access import Evidence, UserToken
-from muster.core.errors import Malformed, TooMany, Unauthenticated
+from muster.core.errors import Malformed, Unauthenticated
 from muster.core.model import User
 from muster.dialects.magistrala import wire
 from muster.dialects.magistrala.options import Options
@@ -14,6 +12,7 @@ from muster.dialects.magistrala.users import RECOVERY, email_of, mint, password
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.mail import Mail
+from muster.web.passwords import ask_for_recovery
 
 SENT = "Email with reset link is sent"
 _TEXT = """\
@@ -38,17 +37,8 @@ async def request_reset(
     options.recoveries.check(source, desk.clock())
     options.recoveries.failed(source, desk.clock())
     if options.sends_mail:
-        await _ask(email, desk, options)
+        await ask_for_recovery(desk, options.recoveries, email, door="magistrala")
     return desk.answer(Reply(status=201, body=wire.Message(msg=SENT)))
-
-
-async def _ask(email: str, desk: Desk, options: Options) -> None:
-    """Put it into the outbox, whether anybody has the address or not: so the time does not tell either."""
-    key = ("recovery", email)
-    with contextlib.suppress(TooMany):  # telling would tell that somebody asks for this address
-        options.recoveries.check(key, desk.clock())
-        options.recoveries.failed(key, desk.clock())
-        await desk.store.run(events.recovery_asked, email, "magistrala")
 
 
 def letter(desk: Desk, user: User, *, lifetime: int, where: str) -> Mail:

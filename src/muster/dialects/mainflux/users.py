@@ -1,14 +1,13 @@
 """Users, their tokens and passwords (spec B.1)."""
 
-import contextlib
 import re
 from dataclasses import replace
 
 from litestar import get, patch, post, put
 
-from muster.core import events, users
+from muster.core import users
 from muster.core.access import Caller, authenticate
-from muster.core.errors import Malformed, NotFound, TooMany, Unauthenticated, Unavailable
+from muster.core.errors import Malformed, NotFound, Unauthenticated, Unavailable
 from muster.core.model import Status, User
 from muster.core.ports import Condition, Contains, Has, Order, Page, Tx, Window
 from muster.dialects.mainflux import queries, wire
@@ -16,7 +15,7 @@ from muster.dialects.mainflux.options import Options
 from muster.web import auth
 from muster.web.desk import AnyRequest, Desk, Rendered, Reply
 from muster.web.mail import Mail
-from muster.web.passwords import renew
+from muster.web.passwords import ask_for_recovery, renew
 from muster.web.wire import document, text, window
 
 ISSUER = "mainflux.auth"
@@ -123,7 +122,7 @@ async def request_reset(
         raise Unavailable("this installation sends no email: ask its administrator for a new password")
     options.recoveries.check(source, desk.clock())
     options.recoveries.failed(source, desk.clock())
-    await _ask(email, desk, options)
+    await ask_for_recovery(desk, options.recoveries, email, door="mainflux")
     return desk.answer(Reply(status=201, body=wire.Message(msg="Email with reset link is sent")))
 
 
@@ -137,15 +136,6 @@ with the JSON body
 
 If it was not you, do nothing: the password stays as it is.
 """
-
-
-async def _ask(email: str, desk: Desk, options: Options) -> None:
-    """Put it into the outbox, whether anybody has the email or not: so the time does not tell either."""
-    key = ("recovery", email)
-    with contextlib.suppress(TooMany):  # telling would tell that somebody asks for this email
-        options.recoveries.check(key, desk.clock())
-        options.recoveries.failed(key, desk.clock())
-        await desk.store.run(events.recovery_asked, email, "mainflux")
 
 
 def letter(desk: Desk, user: User, *, lifetime: int, where: str) -> Mail:
